@@ -31,7 +31,7 @@ def differences(f: Callable[..., float], arrays: list[Any], h: float = H) -> lis
 
 
 def complex_step(f: Callable[..., Any], arrays: list[Any], h: float = 1e-30) -> list[Any]:
-    """The gradient of the scalar `f(*arrays)` from its imaginary part: no cancellation, no h² error."""
+    """The gradient of the scalar `f(*arrays)` from its imaginary part: nothing cancels."""
     gradients = []
     for i, a in enumerate(arrays):
         gradient = np.zeros(a.shape)
@@ -71,7 +71,7 @@ COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, n
 
 
 class Foreign:
-    """An array of another library: it speaks NumPy's two protocols, and will not become a NumPy array.
+    """An array of another library: it speaks NumPy's two protocols and will not become an ndarray.
 
     As strict as arrays on a device are: ``np.asarray`` of one, and an ndarray as its operand, are
     errors. Numbers, NumPy's scalars included, are fine, and so are 0-d arrays in comparisons, into
@@ -147,7 +147,8 @@ def operator_method(ufunc: Any, swap: bool = False) -> Callable[[Any, Any], Any]
 
 def array_method(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return wrapped(getattr(self._a, name)(*map(unwrapped, args), **unwrapped(kwargs)))
+        result = getattr(self._a, name)(*map(unwrapped, args), **unwrapped(kwargs))
+        return self if result is self._a else wrapped(result)
 
     return method
 
@@ -163,5 +164,9 @@ for _name, _ufunc in {
     **{"eq": np.equal, "ne": np.not_equal},
 }.items():
     setattr(Foreign, f"__{_name}__", operator_method(_ufunc))
-for _name in ("sum", "reshape", "ravel", "dot", "astype", "transpose", "copy", "item", "__neg__"):
+for _name in ("__and__", "__or__", "__isub__", "__iadd__", "__imul__"):
+    setattr(Foreign, _name, array_method(_name))
+for _name in ("__neg__", "__pos__", "__abs__", "__invert__"):
+    setattr(Foreign, _name, array_method(_name))
+for _name in ("sum", "reshape", "ravel", "dot", "astype", "transpose", "copy", "item"):
     setattr(Foreign, _name, array_method(_name))

@@ -12,7 +12,7 @@ SIDES = 4
 
 
 def broadcastable(n: int) -> Any:
-    """The shapes of `n` arrays that broadcast, axes of length 0 and 1 among them, and of the result."""
+    """Shapes of `n` arrays that broadcast, axes of length 0 and 1 among them, and the result's."""
     return npst.mutually_broadcastable_shapes(
         num_shapes=n, max_dims=3, min_side=0, max_side=SIDES
     ).map(lambda shapes: (shapes.input_shapes, shapes.result_shape))
@@ -24,7 +24,7 @@ def cotangents() -> Any:
 
 
 def indices(shape: tuple[int, ...]) -> Any:
-    """Anything that indexes an array of `shape`: basic, integer arrays that repeat, boolean, mixed."""
+    """What indexes an array of `shape`: basic, integer arrays that repeat, boolean, mixed."""
     kinds = [
         npst.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True),
         npst.arrays(bool, shape),

@@ -24,7 +24,10 @@ def test_an_error_is_one_of_ours_and_the_builtin_one_would_expect(error, builtin
 
 def test_the_tree_is_complete_and_drawn_in_the_docstring():
     assert set(errors.__all__) == {e.__name__ for e in (TinygradMLPError, *BUILTINS)}
-    assert {e for e in vars(errors).values() if isinstance(e, type)} == {TinygradMLPError, *BUILTINS}
+    assert {e for e in vars(errors).values() if isinstance(e, type)} == {
+        TinygradMLPError,
+        *BUILTINS,
+    }
     for error, builtin in BUILTINS.items():
         line = next(line for line in errors.__doc__.splitlines() if error.__name__ in line)
         assert f"(also a {builtin.__name__})" in line

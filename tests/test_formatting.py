@@ -56,12 +56,24 @@ def test_nearest_word():
     ("a", "b", "facts"),
     [
         ((7, 5), (4, 3), "a (7, 5) @ b (4, 3): a has 5 columns, b has 4 rows; they must be equal."),
-        ((7, 5), (3, 5), "a has 5 columns, b has 3 rows; they must be equal. b.T (5, 3) would fit."),
-        ((5, 7), (5, 3), "a has 7 columns, b has 5 rows; they must be equal. a.T (7, 5) would fit."),
+        (
+            (7, 5),
+            (3, 5),
+            "a has 5 columns, b has 3 rows; they must be equal. b.T (5, 3) would fit.",
+        ),
+        (
+            (5, 7),
+            (5, 3),
+            "a has 7 columns, b has 5 rows; they must be equal. a.T (7, 5) would fit.",
+        ),
         ((7,), (5, 3), "a has 7 entries, b has 5 rows; they must be equal."),
         ((7,), (5, 7), "a has 7 entries, b has 5 rows; they must be equal. b.T (7, 5) would fit."),
         ((7, 5), (4,), "a has 5 columns, b has 4 entries; they must be equal."),
-        ((7, 5), (7,), "a has 5 columns, b has 7 entries; they must be equal. a.T (5, 7) would fit."),
+        (
+            (7, 5),
+            (7,),
+            "a has 5 columns, b has 7 entries; they must be equal. a.T (5, 7) would fit.",
+        ),
         ((7,), (5,), "a has 7 entries, b has 5 entries; they must be equal."),
         ((2, 7, 5), (2, 3, 5), "b.T (2, 5, 3) would fit."),
         ((2, 7, 5), (3, 5, 4), "the leading axes do not broadcast."),
@@ -78,7 +90,11 @@ def test_why_a_matrix_product_does_not_fit(a, b, facts):
 @pytest.mark.parametrize(
     ("a", "b", "facts"),
     [
-        ((7, 3), (7,), "axis -1 is 3 against 7; they must be equal, or one of them 1. b.reshape(7, 1)"),
+        (
+            (7, 3),
+            (7,),
+            "axis -1 is 3 against 7; they must be equal, or one of them 1. b.reshape(7, 1)",
+        ),
         ((7, 3), (5, 3), "axis -2 is 7 against 5; they must be equal, or one of them 1."),
         ((3,), (2, 4), "axis -1 is 3 against 4; they must be equal, or one of them 1."),
         ((2, 1, 3), (5, 4), "axis -1 is 3 against 4"),
@@ -96,8 +112,8 @@ def test_why_shapes_do_not_broadcast(a, b, facts):
 def test_names_stand_in_the_text():
     text = shape_text("matmul", (named((7, 5), "A[1]"), named((3, 5), "W[1]")), "")
     assert text == (
-        "matmul: A[1] (7, 5) @ W[1] (3, 5): A[1] has 5 columns, W[1] has 3 rows; they must be equal. "
-        "W[1].T (5, 3) would fit."
+        "matmul: A[1] (7, 5) @ W[1] (3, 5): A[1] has 5 columns, W[1] has 3 rows; "
+        "they must be equal. W[1].T (5, 3) would fit."
     )
     text = shape_text("subtract", (named((7, 2), "y"), named((7,), "t")), "")
     assert text.startswith("subtract: y (7, 2) - t (7,): ")

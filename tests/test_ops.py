@@ -1,12 +1,14 @@
 """Every op: a row of a table, and the checks that run on every row.
 
-Conventions where a derivative does not exist, held below: relu'(0) = 0; maximum and minimum against a
-plain number give 0 at a tie; between two arrays a tie is shared equally, and so are ties of max and
-min; abs'(0) = 0; clip passes nothing on its bounds.
+Conventions where a derivative does not exist, held below: relu'(0) = 0; maximum and minimum against
+a plain number give 0 at a tie; between two arrays a tie is shared equally, and so are ties of max
+and min; abs'(0) = 0; clip passes nothing on its bounds.
 """
 
+import functools
 import operator
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +22,25 @@ from strategies import SIDES, broadcastable, cotangents, indices, programs, run_
 
 from tinygrad_mlp import Tensor, mse, relu
 from tinygrad_mlp.errors import MissingVJPError, ShapeError
-from tinygrad_mlp.graph import backward_pass
-from tinygrad_mlp.ops import astype, scatter
-from tinygrad_mlp.primitives import PRIMITIVES, parameters_of, reads
+from tinygrad_mlp.functional import (
+    bce_with_logits,
+    cross_entropy,
+    elu,
+    gelu,
+    huber,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    mae,
+    onehot,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+)
+from tinygrad_mlp.graph import backward_pass, record_all
+from tinygrad_mlp.ops import astype, scatter, scattered
+from tinygrad_mlp.primitives import PRIMITIVES, Each, parameters_of, reads
 
 # --- the table ------------------------------------------------------------------------------------
 
@@ -79,7 +97,14 @@ def positive(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
 # Shapes that every elementwise function is tried with: (), empty, a matrix, and what broadcasts.
 UNARY: tuple[Any, ...] = (((2, 3),), ((),), ((0, 3),))
 BINARY: tuple[Any, ...] = (
-    *(((2, 3), (2, 3)), ((), ()), ((0, 3), (0, 3)), ((2, 3), (3,)), ((3,), (2, 3)), ((2, 1), (1, 3))),
+    *(
+        ((2, 3), (2, 3)),
+        ((), ()),
+        ((0, 3), (0, 3)),
+        ((2, 3), (3,)),
+        ((3,), (2, 3)),
+        ((2, 1), (1, 3)),
+    ),
     *(((2, 3), ()), ((), (2, 3)), ((1, 2, 1), (2, 3)), ((0, 3), (1, 3)), ((0, 3), ())),
     *(((1, 1), (3,)), ((2, 2, 3), (2, 1, 3)), ((1,), (0,))),
 )
@@ -109,7 +134,13 @@ def reduction(fun: Any, empty: bool, **kwargs: Any) -> list[Case]:
         return Case(fun, (shape,), lambda f, a: f(a, **how), note=note, **kwargs)
 
     cases = [
-        *(over((2, 3)), over(()), over((2, 3), axis=0), over((2, 3), axis=1), over((2, 3), axis=-1)),
+        *(
+            over((2, 3)),
+            over(()),
+            over((2, 3), axis=0),
+            over((2, 3), axis=1),
+            over((2, 3), axis=-1),
+        ),
         *(over((2, 3), axis=1, keepdims=True), over((2, 3), keepdims=True), over((5,), axis=0)),
         *(over((2, 3, 2), axis=(0, 2)), over((2, 3, 2), axis=(-1, 0), keepdims=True)),
         *(over((2, 3, 2), axis=1), over((2, 1), axis=1), over((0, 3), axis=1)),
@@ -180,11 +211,23 @@ INDICES: list[tuple[tuple[int, ...], Any]] = [
     *(((4,), 1), ((4,), -1), ((4,), slice(1, 3)), ((4,), slice(None, None, -2)), ((), ())),
     *(((4, 3), (2, 1)), ((4, 3), (slice(None), 0)), ((4, 3), (..., None)), ((4, 3), ...)),
     *(((4, 3), None), ((0, 3), slice(None)), ((4, 3), slice(4, 4)), ((4, 3), (-1, slice(0, 2)))),
-    *(((4,), [0, 2, 2, -1]), ((4,), np.array([3, 3, 3])), ((4,), np.array([True, False, True, True]))),
-    *(((4, 3), [[0, 1], [1, 1]]), ((4, 3), ([0, 1, 1], [2, 0, 0])), ((4, 3), (slice(None), [1, 1]))),
+    *(
+        ((4,), [0, 2, 2, -1]),
+        ((4,), np.array([3, 3, 3])),
+        ((4,), np.array([True, False, True, True])),
+    ),
+    *(
+        ((4, 3), [[0, 1], [1, 1]]),
+        ((4, 3), ([0, 1, 1], [2, 0, 0])),
+        ((4, 3), (slice(None), [1, 1])),
+    ),
     *(((2, 3), np.array([[True, False, True], [False, True, False]])), ((4, 3), (np.arange(4), 1))),
     *(((4,), np.array(2)), ((4,), np.int64(2)), ((4,), (np.int64(-1),)), ((4,), [])),
-    *(((4, 2), np.zeros(4, bool)), ((3, 4, 2), ([0, 0], slice(None), [1, 1])), ((), np.array(True))),
+    *(
+        ((4, 2), np.zeros(4, bool)),
+        ((3, 4, 2), ([0, 0], slice(None), [1, 1])),
+        ((), np.array(True)),
+    ),
 ]
 INDEXING = [
     Case(operator.getitem, (shape,), lambda f, a, i=index: f(a, i), note=f"[{index}]")
@@ -192,7 +235,7 @@ INDEXING = [
 ]
 
 
-def scattered(g: Any, index: Any, like: Any) -> Any:
+def added_up(g: Any, index: Any, like: Any) -> Any:
     """What scatter computes, by a loop over the entries of `g`."""
     out = np.zeros(like.shape, g.dtype)
     places = np.arange(like.size).reshape(like.shape)[index]
@@ -204,15 +247,14 @@ def scattered(g: Any, index: Any, like: Any) -> Any:
 def scatter_case(shape: tuple[int, ...], index: Any) -> Case:
     like = np.zeros(shape)
     return Case(
-        scatter,
+        scattered,  # the op behind scatter
         (like[index].shape,),
-        lambda f, g: f(g, index, like),
-        lambda g: scattered(g, index, like),
+        lambda _, g: scatter(g, index, like),
+        lambda g: added_up(g, index, like),
         note=f"[{index}]",
     )
 
 
-T = np.random.default_rng(5).uniform(3, 4, (3, 2))
 REDUCTIONS = ("batchmean", "mean", "sum", "none")
 
 
@@ -241,6 +283,74 @@ def mse_cases(reduction: str) -> list[Case]:
     return cases
 
 
+ACTIVATIONS = [  # their values are compared with formulas in test_functional
+    *(case for f in (sigmoid, softplus, silu, gelu, leaky_relu, elu) for case in unary(f)),
+    Case(leaky_relu, ((2, 3),), lambda f, a: f(a, 0.3), note="slope"),
+    Case(leaky_relu, ((2, 3),), lambda f, a: f(a, slope=-0.5), note="slope < 0"),
+    Case(elu, ((2, 3),), lambda f, a: f(a, 0.3), note="alpha"),
+    Case(elu, ((2, 3),), lambda f, a: f(a, alpha=-0.5), note="alpha < 0"),
+]
+
+SOFTMAX: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
+    *(((2, 3), {}), ((3,), {}), ((), {}), ((0, 3), {}), ((2, 3), {"axis": 0})),
+    *(((2, 3), {"axis": None}), ((2, 3, 2), {"axis": (0, -1)}), ((2, 3), {"axis": ()})),
+    *(((2, 3, 2), {"axis": 1}), ((2, 1), {}), ((0, 3), {"axis": -1})),
+)
+SOFTMAXES = [
+    Case(f, (shape,), lambda f, a, how=how: f(a, **how), note=str(how))
+    for f in (softmax, log_softmax)
+    for shape, how in SOFTMAX
+]
+
+LABELS = np.array([[2, 0, 0], [1, 2, 0]])
+
+
+def loss_cases(fun: Any, *how: Any) -> list[Case]:
+    """Predictions and targets of one shape, for every reduction."""
+
+    def case(shape: tuple[int, ...], reduction: str) -> Case:
+        note = ",".join(map(str, (*how, reduction)))
+        return Case(
+            fun,
+            (shape, shape),
+            lambda f, y, t: f(y, t, *how, reduction=reduction),
+            note=note,
+            is_complex=fun not in (mae, huber),
+        )
+
+    shapes = ((3, 2), (3,), (), (2, 3, 2), (1, 1))
+    empty = [case((0, 2), reduction) for reduction in ("sum", "none")]
+    return [case(shape, reduction) for shape in shapes for reduction in REDUCTIONS] + empty
+
+
+def cross_entropy_cases(reduction: str) -> list[Case]:
+    """Class numbers, which have no gradient, and probabilities, which need not add up to 1."""
+
+    def numbers(shape: tuple[int, ...], labels: Any, note: str = "") -> Case:
+        return Case(
+            cross_entropy, (shape,), lambda f, z: f(z, labels, reduction), note=reduction + note
+        )
+
+    def probabilities(shape: tuple[int, ...]) -> Case:
+        return Case(
+            cross_entropy,
+            (shape, shape),
+            lambda f, z, p: f(z, p, reduction),
+            values=positive,
+            note=reduction,
+        )
+
+    cases = [
+        *(numbers((2, 4), LABELS[:, 0]), numbers((2, 3, 4), LABELS), numbers((4,), 2)),
+        *(numbers((3, 3), np.array([1, 1, 1], np.uint8)), numbers((2, 4), [3, 0], " list")),
+        *(numbers((1, 1), np.array([0])),),
+        *map(probabilities, ((2, 4), (2, 3, 4), (4,), (1, 1))),
+    ]
+    if reduction != "mean":
+        cases += [numbers((0, 3), np.zeros(0, int)), probabilities((0, 3))]
+    return cases
+
+
 MATMUL: tuple[Any, ...] = (
     *(((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((4, 2, 3), (4, 3, 2))),
     *(((4, 2, 3), (3, 2)), ((2, 3), (4, 3, 2)), ((3,), (4, 3, 2)), ((4, 2, 3), (3,))),
@@ -255,7 +365,9 @@ CASES: list[Case] = [
     *binary(np.divide),
     *binary(np.power, values=positive),
     *(
-        Case(np.power, ((2, 3),), lambda f, a, p=p: f(a, p), None, clip_values, note=f"base < 0, {p}")
+        Case(
+            np.power, ((2, 3),), lambda f, a, p=p: f(a, p), None, clip_values, note=f"base < 0, {p}"
+        )
         for p in (2, 3, 1, -1, -2.0)  # 0 has a derivative of 0: below
     ),
     *(Case(np.power, ((2, 3),), lambda f, a: f(a, np.array([1, 2, 3], a.dtype)), note="array"),),
@@ -296,8 +408,27 @@ CASES: list[Case] = [
     *unary(astype, call=lambda f, a: f(a, a.dtype), expected=lambda a: a, note="own"),
     *unary(relu, expected=lambda a: a * (a.real > 0)),
     *(case for how in REDUCTIONS for case in mse_cases(how)),
+    *ACTIVATIONS,
+    *SOFTMAXES,
+    *reduction(logsumexp, empty=False),
+    *loss_cases(bce_with_logits),
+    *loss_cases(mae),
+    *(case for delta in (1.0, 0.3) for case in loss_cases(huber, delta)),
+    *(case for how in ("mean", "sum", "none") for case in cross_entropy_cases(how)),
 ]
-RULES = {(f, i) for f, rules in PRIMITIVES.items() for i, rule in enumerate(rules) if rule}
+
+
+def one_rule(fun: Any, position: int) -> tuple[Any, int]:
+    """The rule of an argument; a function of any number of arrays has one for all of them."""
+    return (fun, 0) if isinstance(PRIMITIVES[fun], Each) else (fun, position)
+
+
+RULES = {
+    one_rule(f, i)
+    for f, rules in PRIMITIVES.items()
+    for i in range(min(len(rules), 9))
+    if rules[i] is not None
+}
 
 INTEGERS = (np.array([[6, 3], [0, 5]]), np.array([3, 5]))
 FLOATS = (np.array([[1.5, -0.5, 0.0], [2.0, -2.5, -1.0]]), np.array([1.5, 0.0, -1.0]))
@@ -313,6 +444,7 @@ CONSTANT: list[tuple[Any, tuple[Any, ...]]] = [
     *((f, FLOATS[:1]) for f in (np.sign, np.floor, np.ceil, np.trunc, np.rint)),
     (np.floor_divide, (FLOATS[0], np.array(0.4))),
     *((f, FLOATS[:1]) for f in (np.zeros_like, np.ones_like)),
+    (onehot, (LABELS, np.zeros((2, 3, 4)))),
 ]
 
 # --- the checks -----------------------------------------------------------------------------------
@@ -348,11 +480,12 @@ def check_vjps(case: Case) -> None:
             np.testing.assert_allclose(gradient, expected, rtol=1e-13, atol=1e-14)
 
 
-def check_second_order(case: Case) -> None:
+def check_second_order(case: Case, mode: Any = nullcontext) -> None:
     """The VJP of the VJP, with respect to the arguments and to the cotangent."""
     arrays, g = case.arrays(), case.cotangent()
     *tensors, seed = leaves(*arrays, g)
-    found = backward_pass(case(*tensors), seed, create_graph=True)
+    with mode():
+        found = backward_pass(case(*tensors), seed, create_graph=True)
     firsts = [found[t] for t in tensors]
     rng = np.random.default_rng(2)
     directions = [rng.uniform(0.5, 1.5, a.shape) for a in arrays]
@@ -367,7 +500,6 @@ def check_second_order(case: Case) -> None:
         gradients = vjp(case, arrays, g)
         return sum(np.sum(a * b) for a, b in zip(gradients, directions, strict=True))
 
-    # reshape: with one entry, a number is as good as a 0-d array
     np.testing.assert_allclose(total.item(), product(*arrays, g), rtol=1e-12)
     second = backward_pass(total, np.float64(1)) if total.requires_grad else {}
     expected = differences(product, [*arrays, g])
@@ -387,9 +519,11 @@ def test_vjp_equals_differences(case):
     check_vjps(case)
 
 
+@pytest.mark.parametrize("mode", [nullcontext, record_all])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_vjp_of_the_vjp_equals_differences(case):
-    check_second_order(case)
+def test_vjp_of_the_vjp_equals_differences(case, mode):
+    """Also while everything is recorded, as for a derivation."""
+    check_second_order(case, mode)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -488,12 +622,12 @@ def test_every_function_with_rules_has_a_row():
 
 
 def test_every_rule_is_tried_by_some_row():
-    tried = {(case.fun, i) for case in CASES for i in case(*leaves(*case.arrays())).needs}
+    tried = {one_rule(case.fun, i) for case in CASES for i in case(*leaves(*case.arrays())).needs}
     assert tried == RULES
 
 
 def test_every_function_has_a_row_of_0_d_and_of_empty_arrays():
-    no_0_d = {np.matmul, np.swapaxes, np.concatenate}  # need an axis
+    no_0_d = {np.matmul, np.swapaxes, np.concatenate, cross_entropy}  # need an axis
     for fun in {case.fun for case in CASES}:
         shapes = [shape for case in CASES if case.fun is fun for shape in case.shapes]
         assert () in shapes or fun in no_0_d, fun
@@ -512,13 +646,16 @@ class Planted:
         self.rule, self.change = rule, change
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        c = self.rule(*args, **kwargs)
-        return [self.change(b) for b in c] if isinstance(c, list) else self.change(c)
+        return self.change(self.rule(*args, **kwargs))
 
 
 def plant(monkeypatch: Any, case: Case, position: int, change: Callable[[Any], Any]) -> None:
-    rules = list(case.rules)
-    rules[position] = Planted(rules[position], change)
+    rules: Any = [case.rules[i] for i in range(min(len(case.rules), 9))]
+    rule = rules[position]
+    if isinstance(case.rules, Each):
+        rules[position] = functools.partial(Planted(rule.func, change), position)
+    else:
+        rules[position] = Planted(rule, change)
     monkeypatch.setitem(PRIMITIVES, case.fun, tuple(rules))
 
 
@@ -530,17 +667,16 @@ PLANTED = [
 ]
 
 
-def cotangent_of(case: Case, position: int) -> list[Any]:
-    """What the rule of this argument returns, as a list."""
+def cotangent_of(case: Case, position: int) -> Any:
+    """What the rule of this argument returns."""
     y, given_ = application(case)
-    c = case.rules[position](*given_, **y.kwargs)
-    return c if isinstance(c, list) else [c]
+    return case.rules[position](*given_, **y.kwargs)
 
 
 @pytest.mark.parametrize(("case", "position"), PLANTED)
 def test_check_rejects_a_planted_error(case, position, monkeypatch):
     """One per cent off, where it is not zero, and 0.01 off."""
-    if any(map(np.any, cotangent_of(case, position))):
+    if np.any(cotangent_of(case, position)):
         plant(monkeypatch, case, position, lambda c: c * 1.01)
         with pytest.raises(AssertionError):
             check_vjps(case)
@@ -553,9 +689,9 @@ def test_check_rejects_a_planted_error(case, position, monkeypatch):
 def test_every_rule_is_seen_to_be_one_per_cent_off_in_some_row():
     """In a few rows it returns zeros, which one per cent does not change."""
     seen = {
-        (case.fun, position)
+        one_rule(case.fun, position)
         for case, position in (parameter.values for parameter in PLANTED)
-        if any(map(np.any, cotangent_of(case, position)))
+        if np.any(cotangent_of(case, position))
     }
     assert seen == RULES
 
@@ -633,15 +769,15 @@ def test_a_rule_does_not_read_the_numbers_of_an_underscore_argument(case):
         assert equal(rule(*blank, **y.kwargs), expected)
 
 
-def test_a_rule_reads_every_argument_without_underscore():
-    """In some row its numbers matter; otherwise it should have an underscore.
+HOW = {"axis", "axes", "axis1", "axis2", "shape", "dtype", "reduction"}
+"""No values that could be overwritten; an index is none either."""
 
-    Arguments that say how (an axis, a shape, an index) are left out: they are no values that could
-    be overwritten.
-    """
+
+def test_a_rule_reads_every_argument_without_underscore():
+    """In some row its numbers matter; otherwise it should have an underscore."""
     matter: dict[tuple[str, int, str], bool] = {}
     for case in CASES:
-        if case.empty:
+        if case.empty or isinstance(case.rules, Each):
             continue
         y, given_ = application(case)
         names = ["y", *parameters_of(case.fun)[0]]
@@ -650,9 +786,7 @@ def test_a_rule_reads_every_argument_without_underscore():
             read = reads(rule, len(y.args))
             expected = rule(*given_, **y.kwargs)
             for i, a in enumerate(given_[1:]):
-                if not read[i] or not others(a) or names[i] in ("index", "reduction"):
-                    continue
-                if names[i].startswith("ax") or names[i] in ("shape", "dtype"):
+                if i >= len(names) or names[i] in HOW or not read[i] or not others(a):
                     continue
                 key = case.fun.__name__, position, names[i]
                 with np.errstate(invalid="ignore"):
@@ -788,7 +922,9 @@ def test_second_derivative_of_a_small_power_at_zero(p):
     x = Tensor(np.array([0.0, 3.0]), requires_grad=True)
     first = backward_pass(x**p, Tensor(np.ones(2)), create_graph=True)[x]
     second = backward_pass(first, np.ones(2))[x] if first.requires_grad else np.zeros(2)
-    np.testing.assert_array_equal(second, [0.0 if p != 2 else 2.0, p * (p - 1) * 3.0 ** max(p - 2, 0)])
+    np.testing.assert_array_equal(
+        second, [0.0 if p != 2 else 2.0, p * (p - 1) * 3.0 ** max(p - 2, 0)]
+    )
 
 
 def test_nan_passes_through_relu_like_through_numpy():
@@ -992,7 +1128,7 @@ def test_the_gradient_of_any_index_is_the_sum_over_where_an_entry_went(data, see
     g = rng.normal(size=x[index].shape)
     np.testing.assert_array_equal(Tensor(x)[index].data, x[index])
     (gradient,) = vjp(lambda t: t[index], [x], g)
-    np.testing.assert_allclose(gradient, scattered(g, index, x), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gradient, added_up(g, index, x), rtol=1e-12, atol=1e-12)
 
 
 @given(data=st.data(), case=st.sampled_from([c for c in CASES if not c.empty]))
@@ -1020,8 +1156,8 @@ def test_reductions_over_any_axes(data):
         return fun(x, axis=axis, keepdims=keepdims)
 
     g = np.arange(1.0, 1 + np.size(f(x))).reshape(np.shape(f(x)))
-    (expected,) = differences(lambda x: np.sum(g * f(x)), [x], 0.125)  # linear: exact
-    np.testing.assert_allclose(vjp(f, [x], g)[0], expected, rtol=1e-12, atol=1e-12)
+    (expected,) = differences(lambda x: np.sum(g * f(x)), [x], 0.125)  # linear: only rounding
+    np.testing.assert_allclose(vjp(f, [x], g)[0], expected, rtol=1e-10, atol=1e-10)
 
 
 @given(program=programs(), seed=cotangents())

@@ -13,7 +13,7 @@ from tinygrad_mlp.primitives import PRIMITIVES, parameters_of, reads
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch):
+def as_before():
     """What a test registers is gone after it."""
     before = dict(PRIMITIVES)
     yield
@@ -120,6 +120,23 @@ def test_a_function_without_rules_is_named_in_the_error():
         weighted(Tensor(1.0), w=2.0)
 
 
+def test_a_function_of_one_argument_without_rules_is_named_in_the_error():
+    @primitive
+    def halved(x):
+        return x / 2
+
+    for call in (lambda t: halved(t), lambda t: halved(x=t)):
+        with pytest.raises(MissingVJPError, match=r"halved has no VJP rule: add defvjp\(halved, "):
+            call(Tensor(1.0, requires_grad=True))
+    defvjp(halved)
+    y = halved(Tensor(1.0, requires_grad=True))
+    assert (y.item(), y.requires_grad, y.op) == (0.5, False, None)
+    defvjp(halved, None)
+    assert not halved(Tensor(1.0, requires_grad=True)).requires_grad
+    defvjp(halved, lambda g, _y, _x: g / 2)
+    assert vjp(halved, [np.array(3.0)])[0] == 0.5
+
+
 def test_an_argument_without_a_rule_is_named_in_the_error():
     defvjp(weighted, lambda g, _y, _x, w: g * w)
     assert weighted(Tensor(1.0, requires_grad=True), 2.0).requires_grad
@@ -138,13 +155,15 @@ def test_a_later_registration_replaces_the_earlier():
 def test_an_error_of_shapes_names_the_primitive_and_its_arguments():
     weighted_rules()
     x, w = Tensor(np.ones((2, 3)), name="x"), Tensor(np.ones((4, 3)), name="w")
-    with pytest.raises(ShapeError, match=r"weighted: x \(2, 3\) and w \(4, 3\): axis -2 is 2 against 4"):
+    with pytest.raises(
+        ShapeError, match=r"weighted: x \(2, 3\) and w \(4, 3\): axis -2 is 2 against 4"
+    ):
         weighted(x, w)
 
 
 def test_an_error_of_ours_passes_unchanged():
     @primitive
-    def picky(x):
+    def picky(_x):
         raise MyError("as it was")
 
     class MyError(TinygradMLPError, ValueError):
@@ -175,7 +194,6 @@ def test_a_custom_op_passes_the_check_by_differences():
     arrays = [np.array([0.5, 1.5]), np.array([2.0, -1.0])]
     f = functools.partial(weighted, power=2)
     g = np.array([1.0, 3.0])
-    for a, b in zip(
-        vjp(f, arrays, g), differences(lambda *a: np.sum(g * f(*a)), arrays), strict=True
-    ):
-        np.testing.assert_allclose(a, b, rtol=1e-8)
+    expected = differences(lambda *a: np.sum(g * f(*a)), arrays)
+    for gradient, numbers in zip(vjp(f, arrays, g), expected, strict=True):
+        np.testing.assert_allclose(gradient, numbers, rtol=1e-8)

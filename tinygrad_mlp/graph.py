@@ -8,7 +8,7 @@ them from the highest number down is a topological order, without recursion, at 
 import itertools
 import operator
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from typing import Any, Self
@@ -19,8 +19,9 @@ from .primitives import PRIMITIVES, reads
 
 __all__ = ["Node", "backward_pass", "no_grad", "parents", "toposort", "wrote"]
 
-OFF, ON, ALL = range(3)
-"""What is recorded: nothing, what a gradient needs, everything (while a derivation is traced)."""
+OFF, ON, ALL, SEALED = range(4)
+"""What is recorded: nothing; what a gradient needs; everything; everything, while nobody may look at
+a value, because what is traced will run again with others."""
 
 MODE: ContextVar[int] = ContextVar("tinygrad_mlp.mode", default=ON)
 COUNTER = itertools.count(1)
@@ -45,6 +46,7 @@ class Node:
     requires_grad: bool
     retains_grad: bool
     grad: Any  # an array like _data, or None
+    shape: Any
     name: str | None
     scope: str | None  # the group it is drawn in
 
@@ -79,10 +81,55 @@ class no_grad(ContextDecorator):
         MODE.reset(self._tokens.pop())
 
 
-class grad_on(no_grad):
-    """Record even inside `no_grad`: for a backward pass that will be differentiated."""
+class record_all(no_grad):
+    """Record constants and the sources of sizes too: what a derivation of this pass needs."""
 
-    mode = ON
+    mode = ALL
+
+
+class sealed(no_grad):
+    """Record everything and let nothing depend on a value: for a compiled function."""
+
+    mode = SEALED
+
+
+def unsealed(node: Node) -> Any:
+    """The array of `node`, for use outside the graph; refused while a function is compiled."""
+    if MODE.get() == SEALED:
+        raise GradientError(
+            f"jit: the function looks at {describe(node, 'a traced value')}, which is another at "
+            f"each call. Use np.where instead of if; or compute it outside and pass it in."
+        )
+    return node._data
+
+
+class Size(int):
+    """A length that remembers the node and axis it was read from, or how it was computed."""
+
+    source: tuple[Any, ...]
+
+    def __new__(cls, value: int, *source: Any) -> Self:
+        size = int.__new__(cls, value)
+        size.source = source
+        return size
+
+    def __add__(self, n: int) -> "Size":
+        return Size(int(self) + n, "+", self, n)
+
+    def __radd__(self, n: int) -> "Size":
+        return Size(n + int(self), "+", n, self)
+
+    def __mul__(self, n: int) -> "Size":
+        return Size(int(self) * n, "*", self, n)
+
+    def __rmul__(self, n: int) -> "Size":
+        return Size(n * int(self), "*", n, self)
+
+    def __sub__(self, n: int) -> "Size":
+        return Size(int(self) - n, "-", self, n)
+
+    def __floordiv__(self, n: int) -> "Size":
+        return Size(int(self) // n, "//", self, n)
 
 
 def parents(node: Node) -> tuple[Node, ...]:
@@ -138,12 +185,21 @@ def base_of(array: Any) -> Any:
     return array
 
 
-def wrote(*owners: Any) -> None:
+def wrote(owners: Sequence[Any]) -> None:
     """Note that these arrays, or the bindings of these nodes, have just changed."""
     global _last_write
     with _lock:
-        _last_write = next(COUNTER)
-        _WRITES.update(dict.fromkeys(map(id, map(base_of, owners)), _last_write))
+        _last_write = number = next(COUNTER)
+        _WRITES.update(dict.fromkeys(map(id, owners), number))
+        for view in owners:
+            if getattr(view, "base", None) is not None:
+                _WRITES[id(base_of(view))] = number
+
+
+def changed_at(item: Any) -> int:
+    """The number of the last change to an array, or to a node or the array behind it; 0: none."""
+    array = item._data if isinstance(item, Node) else item
+    return max(_WRITES.get(id(item), 0), _WRITES.get(id(base_of(array)), 0))
 
 
 def check_overwritten(order: list[Node]) -> None:
@@ -154,9 +210,7 @@ def check_overwritten(order: list[Node]) -> None:
         rules = [PRIMITIVES[node.op][i] for i in node.needs]
         read = [any(of_rule) for of_rule in zip(*(reads(r, len(node.args)) for r in rules))]
         for value in itertools.compress((node, *node.args), read):
-            if isinstance(value, Node) and node.index < max(
-                _WRITES.get(id(value), 0), _WRITES.get(id(base_of(value._data)), 0)
-            ):
+            if isinstance(value, Node) and changed_at(value) > node.index:
                 raise GradientError(
                     f"{name_of(node.op)}: the value of {describe(value)} was overwritten after "
                     f"{name_of(node.op)} used it, and its backward pass needs it. Run the forward "
@@ -171,15 +225,18 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which an array of `shape` was stretched to the shape of `g`."""
     if g.shape[1:] == shape:
         return g.sum(axis=0)
-    extra = g.ndim - len(shape)
-    axes = tuple(i for i in range(g.ndim) if i < extra or (shape[i - extra] == 1 != g.shape[i]))
-    if axes:
-        g = g.sum(axis=axes[0] if len(axes) == 1 else axes)
-    return g if g.shape == shape else g.reshape(shape)
+    if g.ndim > len(shape):
+        g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    ones = tuple([i for i, n in enumerate(shape) if n == 1 != g.shape[i]])
+    return g.sum(axis=ones[0] if len(ones) == 1 else ones, keepdims=True) if ones else g
 
 
 def backward_pass(
-    root: Node, g: Any, wanted: Iterable[Node] | None = None, create_graph: bool = False
+    root: Node,
+    g: Any,
+    wanted: Iterable[Node] | None = None,
+    create_graph: bool = False,
+    check: bool = True,
 ) -> dict[Node, Any]:
     """Carry the cotangent `g` of `root` back through the graph.
 
@@ -192,6 +249,8 @@ def backward_pass(
         Compute only what leads to these. By default everything that requires a gradient.
     create_graph : bool
         Run the rules on nodes, so that they are recorded and can be differentiated again.
+    check : bool
+        Raise where a value that a rule reads was overwritten.
 
     Returns
     -------
@@ -200,7 +259,8 @@ def backward_pass(
         each node that retains its gradient.
     """
     order = toposort(root)
-    check_overwritten(order)
+    if check:
+        check_overwritten(order)
     path = None
     keep: Any = ()
     if wanted is not None:
@@ -219,7 +279,7 @@ def backward_pass(
         for i in node.needs if path is None else path[node]:
             c = rules[i](g, y, *values, **kwargs) if kwargs else rules[i](g, y, *values)
             a = args[i]
-            shape = a._data.shape
+            shape = a.shape if create_graph else a._data.shape
             if c.shape != shape:
                 c = unbroadcast(c, shape)
             old = get(a)

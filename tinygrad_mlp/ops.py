@@ -15,6 +15,8 @@ from .primitives import defvjp, primitive
 
 __all__ = ["astype", "mse", "relu", "scatter"]
 
+ndarray = np.ndarray
+
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
@@ -30,14 +32,20 @@ def power_base(g: Any, _y: Any, a: Any, b: Any) -> Any:
     return g * b * a ** np.where(b == 0, 1, b - 1)
 
 
+def logarithm(a: Any) -> Any:
+    """ln(a) in the exponent's a^b ln(a), which is 0 at a = 0: any finite number will do there."""
+    if isinstance(a, np.generic) or is_scalar(a):
+        return float(np.log(float(a) or 1.0))
+    return np.log(np.where(a == 0, 1, a))
+
+
 defvjp(np.add, lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g)
 defvjp(np.subtract, lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g)
 defvjp(np.multiply, lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a)
 defvjp(np.divide, lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -g * y / b)
 defvjp(np.negative, lambda g, _y, _a: -g)
 defvjp(np.positive, lambda g, _y, _a: g)
-# a^b ln(a) for the exponent; y is 0 where a is, so any finite logarithm will do there
-defvjp(np.power, power_base, lambda g, y, a, _b: g * y * np.log(np.where(a == 0, 1, a)))
+defvjp(np.power, power_base, lambda g, y, a, _b: g * y * logarithm(a))
 
 
 # --- elementwise --------------------------------------------------------------------------------
@@ -45,7 +53,7 @@ defvjp(np.power, power_base, lambda g, y, a, _b: g * y * np.log(np.where(a == 0,
 
 def larger(g: Any, a: Any, b: Any) -> Any:
     """Cotangent of `a` in maximum(a, b): a tie is shared equally, lost against a plain number."""
-    return g * (a > b) if is_scalar(a) or is_scalar(b) else (g * (a > b) + g * (a >= b)) / 2
+    return g * (a > b) if is_scalar(b) else (g * (a > b) + g * (a >= b)) / 2
 
 
 def within(a: Any, low: Any, high: Any) -> Any:
@@ -53,6 +61,11 @@ def within(a: Any, low: Any, high: Any) -> Any:
     if high is None:
         return 1 if low is None else a > low
     return a < high if low is None else (a > low) & (a < high)
+
+
+def clip(a: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    """np.clip, which wants both bounds or keywords."""
+    return np.clip(a, a_min, a_max)
 
 
 defvjp(np.exp, lambda g, y, _a: g * y)
@@ -86,7 +99,9 @@ it would lose, since it fills its output with zeros first."""
 
 def product(a: Any, b: Any) -> Any:
     """a @ b."""
-    return a.dot(b) if a.ndim == 2 == b.ndim and a.size + b.size < SMALL else a @ b
+    if type(a) is ndarray is type(b) and a.ndim == 2 == b.ndim and a.size + b.size < SMALL:
+        return a.dot(b)
+    return a @ b
 
 
 def transposed(a: Any) -> Any:
@@ -97,7 +112,7 @@ def transposed(a: Any) -> Any:
 def matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
     """(n, m) @ (m, k), for a of shape (n, k) and b of shape (k, m)."""
     if b.ndim == 2 == _a.ndim:
-        return g.dot(b.T) if _a.size < SMALL else g @ b.T
+        return np.dot(g, b.T) if _a.size < SMALL else g @ b.T
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
     if _a.ndim == 1:
@@ -108,7 +123,7 @@ def matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
 def matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     """(k, n) @ (n, m), for a of shape (n, k) and b of shape (k, m)."""
     if a.ndim == 2 == _b.ndim:
-        return a.T.dot(g) if _b.size < SMALL else a.T @ g
+        return np.dot(a.T, g) if _b.size < SMALL else a.T @ g
     if a.ndim == 1:
         return a * g if _b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if _b.ndim == 1:
@@ -133,7 +148,7 @@ def dot(a: Any, b: Any) -> Any:
 
 def stretched(g: Any, a: Any, axis: Any, keepdims: bool) -> Any:
     """`g`, a reduction of `a` over `axis`, stretched back over the shape of `a`."""
-    if axis is not None and not keepdims:
+    if axis is not None and not keepdims and a.ndim:
         g = np.expand_dims(g, axis)
     return np.broadcast_to(g, a.shape)
 
@@ -257,7 +272,7 @@ ZEROS: dict[str, Any] = {d: np.zeros((), d) for d in "efd"}  # one for each floa
 
 def zero(x: Any) -> Any:
     """0 in the dtype of `x`, kept at hand: to compare with it costs 0.37 us, with a number 0.68."""
-    return ZEROS.get(x.dtype.char, 0)
+    return ZEROS.get(x.dtype.char, 0) if type(x) is ndarray else 0
 
 
 @primitive
@@ -285,11 +300,6 @@ def relu(x: Any) -> Any:
 
 
 defvjp(relu, lambda g, y, _x: g * (y > zero(y)))
-
-
-def batch_size(y: Any) -> int:
-    """Length of the first axis, the batch; 1 for a scalar."""
-    return len(y) if y.ndim else 1
 
 
 @primitive
@@ -343,6 +353,11 @@ def mse(y: Any, t: Any, reduction: str = "batchmean") -> Any:
     e = e.ravel()
     total = e.dot(e)
     return total if reduction == "sum" else total / mse_count(y, reduction)
+
+
+def batch_size(y: Any) -> Any:
+    """Length of the first axis, the batch; 1 for a scalar."""
+    return y.shape[0] if y.ndim else 1
 
 
 def mse_count(y: Any, reduction: str) -> int:

@@ -98,6 +98,13 @@ def primitive(fun: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(fun)
+    def op_of_one(x: Any) -> Any:
+        return x._unary(op_of_one, fun) if hasattr(x, "_unary") else fun(x)
+
+    if fun.__code__.co_argcount == 1 and not fun.__code__.co_flags & inspect.CO_VARARGS:
+        return op_of_one
+
+    @functools.wraps(fun)
     def op(*args: Any, **kwargs: Any) -> Any:
         for a in args:
             if hasattr(a, "_record"):

@@ -13,8 +13,21 @@ import numpy as np
 
 from .errors import GradientError, MissingVJPError, ShapeError, TinygradMLPError
 from .formatting import describe, name_of, nearest, shape_text
-from .graph import ALL, COUNTER, MODE, NO_KWARGS, OFF, Node, backward_pass, parents, wrote
-from .ops import astype, concatenate, dot, getitem, product, stack
+from .graph import (
+    ALL,
+    COUNTER,
+    MODE,
+    NO_KWARGS,
+    OFF,
+    SEALED,
+    Node,
+    Size,
+    backward_pass,
+    parents,
+    unsealed,
+    wrote,
+)
+from .ops import astype, clip, concatenate, dot, getitem, product, stack
 from .primitives import PRIMITIVES, Each, parameters_of
 
 __all__ = ["Tensor"]
@@ -31,6 +44,18 @@ def as_array(value: Any) -> Any:
     return value
 
 
+def shape_of(t: Node) -> Any:
+    """Lengths of the axes; while a derivation is traced, they know what they are the lengths of."""
+    shape = t._data.shape
+    return shape if MODE.get() < ALL else tuple([Size(n, t, i) for i, n in enumerate(shape)])
+
+
+def size_of(t: Node) -> int:
+    """Number of entries; while a derivation is traced, it knows of what."""
+    size: int = t._data.size
+    return size if MODE.get() < ALL else Size(size, t)
+
+
 # --- recording ------------------------------------------------------------------------------------
 
 
@@ -42,24 +67,37 @@ def binary(op: Function, fun: Function, a: Any, b: Any) -> "Tensor":
         if a.requires_grad:
             bits = 1
     else:
-        x = a = operand(a)
+        a = operand(a)
+        x = plain(a)
     if isinstance(b, Node):
         y = b._data
         if b.requires_grad:
             bits += 2
     else:
-        y = b = operand(b)
+        b = operand(b)
+        y = plain(b)
     try:
         data = fun(x, y)
     except ValueError as error:
         raise misfit(op, (a, b), error) from error
-    return made(data, op, (a, b), (x, y), POSITIONS[bits], NO_KWARGS)
-
-
-def unary(op: Function, fun: Function, a: Any) -> "Tensor":
-    """`record` for one Tensor."""
-    x = a._data
-    return made(fun(x), op, (a,), (x,), POSITIONS[a.requires_grad], NO_KWARGS)
+    out: Tensor = new(Tensor)  # from here on as made
+    out._data = data if type(data) is ndarray else as_array(data)
+    mode = MODE.get()
+    if (bits and mode) or mode >= ALL:
+        out.op = op
+        out.args = (a, b)
+        out.values = (x, y)
+        out.needs = POSITIONS[bits]
+        out.requires_grad = bits > 0
+    else:
+        out.op = None
+        out.args = out.values = out.needs = ()
+        out.requires_grad = False
+    out.kwargs = NO_KWARGS
+    out.retains_grad = False
+    out.grad = out.name = out.scope = None
+    out.index = next(COUNTER)
+    return out
 
 
 def record(op: Function, fun: Function, args: Any, kwargs: dict[str, Any] = NO_KWARGS) -> "Tensor":
@@ -86,7 +124,7 @@ def made(
 ) -> "Tensor":
     """The node of one application; a bare constant where no gradient will pass."""
     mode = MODE.get()
-    if mode != ALL and not (needs and mode):
+    if mode < ALL and not (needs and mode):
         op, args, values, needs, kwargs = None, (), (), (), NO_KWARGS
     out: Tensor = new(Tensor)
     out._data = data if type(data) is ndarray else as_array(data)
@@ -103,8 +141,8 @@ def made(
 
 
 def plain(a: Any) -> Any:
-    """The array behind a Tensor; anything else as it is."""
-    return a._data if isinstance(a, Node) else a
+    """The array behind a Tensor, the int in a Size; anything else as it is."""
+    return a._data if isinstance(a, Node) else int(a) if isinstance(a, Size) else a
 
 
 def operand(a: Any) -> Any:
@@ -119,17 +157,16 @@ def misfit(op: Function, args: Any, error: ValueError) -> ValueError:
     return ShapeError(shape_text(name_of(op), args, str(error)))
 
 
-def owned(c: Any, like: Any, taken: set[int]) -> Any:
-    """`c` as a gradient for `like`: of its dtype, contiguous, writable, and held by nobody else."""
-    dtype = like.dtype
+def owned(c: Any, dtype: Any, taken: set[int]) -> Any:
+    """`c` as a gradient: of this dtype, contiguous, writable, and held by nobody else."""
     if type(c) is ndarray and c.base is None and c.dtype is dtype and id(c) not in taken:
         if c.flags.carray:
             taken.add(id(c))
             return c
     elif not isinstance(c, (ndarray, np.generic)):
         return c.astype(dtype)  # another array library
-    if dtype.kind != "f":
-        raise GradientError(f"a {dtype} array has no gradient; make it a float array first.")
+    if dtype.kind != "f" or c.dtype.kind == "c":
+        raise GradientError(f"the gradient of a {dtype} array is {c.dtype}: use real floats.")
     return np.array(c, dtype, order="C")
 
 
@@ -150,7 +187,7 @@ def method(fun: Function) -> Callable[..., Any]:
 
 def query(name: str) -> Callable[..., Any]:
     """The method of a question about values, answered outside the graph."""
-    return lambda self, *args, **kwargs: getattr(self._data, name)(*args, **kwargs)
+    return lambda self, *args, **kwargs: getattr(unsealed(self), name)(*args, **kwargs)
 
 
 def in_place(fun: Function) -> Callable[["Tensor", Any], Any]:
@@ -256,39 +293,41 @@ class Tensor(Node):
     @property
     def data(self) -> Any:
         """The array. Assigning to it, or ``t.data -= …``, is noticed by the backward pass."""
-        return self._data
+        return unsealed(self)
 
     @data.setter
     def data(self, value: Any) -> None:
         if value is self._data:  # t.data -= step changes the array, then assigns it
-            return wrote(value)
+            return wrote([value])
         value = as_array(value)
         if value.shape != self._data.shape:
             raise ShapeError(f"{describe(self)}.data = array {value.shape}: the shape must stay.")
+        if value.dtype.kind not in ("fc" if self.requires_grad else "fiubc"):
+            raise GradientError(f"{describe(self)}.data = {value.dtype}: not differentiable.")
         self._data = value
-        wrote(self)
+        wrote([self])
 
     parents = property(parents, doc="The Tensors among `args`, in order.")
-    shape = property(lambda self: self._data.shape, doc="Lengths of the axes.")
+    shape = property(lambda self: shape_of(self), doc="Lengths of the axes.")
     ndim = property(lambda self: self._data.ndim, doc="Number of axes.")
-    size = property(lambda self: self._data.size, doc="Number of entries.")
+    size = property(lambda self: size_of(self), doc="Number of entries.")
     dtype = property(lambda self: self._data.dtype, doc="Type of the entries.")
 
     def numpy(self) -> Any:
         """The array itself, shared, outside the graph."""
-        return self._data
+        return unsealed(self)
 
     def item(self) -> Any:
         """The only entry as a Python number."""
         if self._data.size != 1:
             raise ShapeError(f"item(): {describe(self)} has {self.size} entries, not one.")
-        return self._data.item()
+        return unsealed(self).item()
 
     def detach(self) -> "Tensor":
         """A Tensor on the same array, outside the graph."""
         return Tensor(self._data, name=self.name)
 
-    __len__ = query("__len__")
+    __contains__ = query("__contains__")
     __bool__ = query("__bool__")
     __index__ = query("__index__")
     tolist = query("tolist")
@@ -297,6 +336,9 @@ class Tensor(Node):
     any = query("any")
     all = query("all")
     __hash__ = object.__hash__
+
+    def __len__(self) -> int:
+        return len(self._data)
 
     def __iter__(self) -> Iterator["Tensor"]:
         return (self[i] for i in range(len(self)))
@@ -319,7 +361,7 @@ class Tensor(Node):
         return f"Tensor({', '.join(parts)})"
 
     def __reduce__(self) -> Any:
-        return revived, (self._data, self.requires_grad, self.name, self.grad)
+        return revived, (self._data, self.requires_grad, self.name, self.grad, self.scope)
 
     # --- gradients
 
@@ -349,17 +391,15 @@ class Tensor(Node):
         seed = self._seed(grad)
         taken = {id(seed)}
         for leaf, g in backward_pass(self, seed).items():
-            if leaf.grad is not None:
-                g = leaf.grad + g
-            leaf.grad = owned(g, leaf._data, taken)
+            leaf.grad = owned(g if leaf.grad is None else leaf.grad + g, leaf._data.dtype, taken)
 
     def _seed(self, grad: Any = None) -> Any:
         """The cotangent to start a backward pass with: `grad`, or 1 for a scalar."""
         data = self._data
         if not self.requires_grad:
             raise GradientError(
-                f"backward(): {describe(self)} does not require a gradient: nothing it was made from "
-                f"does, or it was computed under no_grad."
+                f"backward(): {describe(self)} does not require a gradient: nothing it was "
+                f"computed from does, or it was computed under no_grad."
             )
         if grad is None:
             if data.size != 1:
@@ -368,7 +408,8 @@ class Tensor(Node):
                     f"(loss = mse(y, t), or y.sum()), or pass the cotangent: "
                     f"y.backward(np.ones({self.shape}))."
                 )
-            return data.dtype.type(1) if data.ndim == 0 else np.ones_like(data)
+            plain_scalar = type(data) is ndarray and data.ndim == 0
+            return data.dtype.type(1) if plain_scalar else np.ones_like(data)
         grad = as_array(plain(grad))
         if grad.shape != data.shape:
             raise ShapeError(f"backward(): grad {grad.shape} for {describe(self)}: not one shape.")
@@ -391,7 +432,7 @@ class Tensor(Node):
                 f"{describe(self)} would leave the graph by becoming an array, its gradient lost. "
                 f"Use t.numpy() or t.detach() to say so, np.stack([...]) to join Tensors."
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(unsealed(self), dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__
@@ -413,9 +454,17 @@ class Tensor(Node):
         if kwargs:
             return record(op, fun, *canonical(op, args, kwargs))
         rules = PRIMITIVES.get(op, ())
-        if len(args) == len(rules) < 3 and None not in rules:
-            return unary(op, fun, *args) if len(args) == 1 else binary(op, fun, *args)
+        if len(args) == 2 == len(rules) and None not in rules:
+            return binary(op, fun, *args)
         return record(op, fun, args)
+
+    def _unary(self, op: Function, fun: Function) -> "Tensor":
+        """Called by a `primitive` of one argument, which is this Tensor."""
+        if op not in PRIMITIVES:
+            return record(op, fun, (self,))
+        x, rules = self._data, PRIMITIVES[op]
+        needs = (0,) if self.requires_grad and rules and rules[0] else ()
+        return made(fun(x), op, (self,), (x,), needs, NO_KWARGS)
 
     # --- operators
 
@@ -454,7 +503,7 @@ class Tensor(Node):
                 f"expression (np.where, np.concatenate), or put it under no_grad."
             )
         self._data[bare(index)] = plain(value)
-        wrote(self._data)
+        wrote([self._data])
 
     # --- NumPy's methods
 
@@ -468,7 +517,7 @@ class Tensor(Node):
     ravel = flatten = method(np.ravel)
     dot = method(np.dot)
     astype = astype
-    T = property(lambda self: unary(np.transpose, np.transpose, self), doc="Axes reversed.")
+    T = property(lambda self: self._unary(np.transpose, np.transpose), doc="Axes reversed.")
 
     def reshape(self, *shape: Any) -> "Tensor":
         """The same entries in another shape; one size may be -1."""
@@ -483,10 +532,10 @@ class Tensor(Node):
 new = Tensor.__new__
 
 
-def revived(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+def revived(data: Any, requires_grad: bool, name: Any, grad: Any, scope: Any) -> Tensor:
     """A Tensor from its pickled parts, with a number of its own."""
     t = Tensor(data, requires_grad, name)
-    t.grad = grad
+    t.grad, t.scope = grad, scope
     return t
 
 
@@ -532,8 +581,10 @@ def dispatch(fun: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if fun in PRIMITIVES:
         if isinstance(fun, np.ufunc):
             args = tuple([operand(a) for a in args])
-        return record(fun, fun, *canonical(fun, args, kwargs))
+        return record(fun, clip if fun is np.clip else fun, *canonical(fun, args, kwargs))
     if fun in QUERIES:
+        if MODE.get() == SEALED and fun not in (np.shape, np.ndim, np.size):
+            unsealed(next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)))
         return fun(*map(bare, args), **{k: bare(v) for k, v in kwargs.items()})
     name = name_of(fun)
     close = nearest(name, [name_of(f) for f in (*PRIMITIVES, *FORWARDS)])

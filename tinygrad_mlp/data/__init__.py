@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Digits", "batches", "load_digits", "one_hot"]
 
-_DIGITS = Path(__file__).with_name("digits.npz")
+_DIGITS = __file__.replace("__init__.py", "digits.npz")
 _DIGITS_SHA256 = "e9355b56286ec609ffdc8a3c6fc7f04eea8b3a586ba6f8e9c87b99ab2304e565"
 
 
@@ -66,17 +65,19 @@ def load_digits() -> Digits:
     """
     import hashlib  # not needed by `import tinygrad_mlp`
     import io
+    from pathlib import Path
 
+    path = Path(_DIGITS)
     try:
-        raw = _DIGITS.read_bytes()
+        raw = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"load_digits: {_DIGITS.name} cannot be read ({error.strerror}); "
+            f"load_digits: {path.name} cannot be read ({error.strerror}); "
             "it is part of the package, so install tinygrad-mlp again."
         ) from error
     if hashlib.sha256(raw).hexdigest() != _DIGITS_SHA256:
         raise DataError(
-            f"load_digits: {_DIGITS.name} is damaged ({len(raw)} bytes, wrong checksum); "
+            f"load_digits: {path.name} is damaged ({len(raw)} bytes, wrong checksum); "
             "install tinygrad-mlp again."
         )
     with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:

@@ -1,0 +1,251 @@
+"""What is on a card: words, numbers, colours, and that it is what Graphviz reads."""
+
+import warnings
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from tinygrad_mlp import cards
+from tinygrad_mlp.cards import Card, block, block_means, card_label, clean, font, number_text, tint
+
+PAIRS = [  # ink, ground, where
+    *((ink, ground, f"header {role}") for role, (ground, ink) in cards.HEADERS.items()),
+    (cards.INK, cards.GROUND, "formulas, zeros, the headline"),
+    (cards.MUTED, cards.GROUND, "captions, comments, notes, legend"),
+    (cards.MUTED, cards.GROUP, "names of groups"),
+    (cards.GRADIENT, cards.GROUND, "captions of gradients"),
+    (cards.GRADIENT, cards.GRADIENT_GROUND, "formulas of gradients"),
+    (cards.SHAPE, cards.GRADIENT_GROUND, "their comments"),
+    (cards.FAULT, cards.FAULT_GROUND, "faults"),
+]
+
+
+def contrast(a, b):
+    """The ratio of WCAG 2."""
+
+    def luminance(color):
+        c = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        return c @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_of_black_on_white_is_21():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+
+
+@pytest.mark.parametrize(("ink", "ground", "where"), PAIRS)
+def test_text_can_be_read_by_day_and_by_night(ink, ground, where):
+    assert contrast(ink, ground) >= 4.5, where
+    night = cards.NIGHT[ground]
+    assert contrast(ink if ink == cards.GROUND else cards.NIGHT[ink], night) >= 4.5, where
+
+
+@pytest.mark.parametrize("v", [-1, -0.5, -1e-3, 1e-3, 0.5, 1])
+def test_numbers_can_be_read_on_their_tint(v):
+    assert contrast(cards.ON_TINT, tint(v, 1)) >= 4.5
+
+
+def test_inks_of_tinted_cells_stay_as_they_are_at_night():
+    assert cards.ON_TINT not in cards.NIGHT
+    assert cards.PAPER not in cards.NIGHT
+    assert all(tint(v, 1) not in cards.NIGHT for v in np.linspace(-1, 1, 201) if v)
+
+
+def test_style_sheet_maps_every_colour_and_touches_only_our_pictures():
+    style = cards.style_sheet()
+    assert all(f'[fill="{day}"]{{fill:{night}}}' in style for day, night in cards.NIGHT.items())
+    assert style.count(".tinygrad-mlp ") == style.count("[") == 2 * len(cards.NIGHT) + 1
+
+
+def test_tint_grows_with_size_and_turns_with_sign():
+    assert tint(0, 1) == "#ffffff"
+    blue = [int(tint(v, 1)[1:3], 16) for v in (0.1, 0.5, 1)]
+    orange = [int(tint(-v, 1)[5:7], 16) for v in (0.1, 0.5, 1)]
+    assert blue == sorted(blue, reverse=True)
+    assert orange == sorted(orange, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("v", "text"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1.0, "1.00"),
+        (-0.25, "-0.25"),
+        (0.005, "0.01"),
+        (0.0049, "5e-3"),
+        (-0.0001, "-1e-4"),
+        (1e-300, "1e-300"),
+        (9999.0, "9999.00"),
+        (12345.0, "1.2e4"),
+        (1e10, "1.0e10"),
+        (7, "7"),
+        (10**9, "1.0e9"),
+        (True, "True"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+    ],
+)
+def test_numbers_are_short_and_never_look_like_zero(v, text):
+    assert number_text(v) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("W[0]", "W[0]"),
+        ("", ""),
+        ("\x00\x1b\ud800", ""),
+        ("two\nlines\tand\u00a0more", "two lines and more"),
+        ("\u202eevil", "evil"),
+        ("重み 🎉", "重み 🎉"),
+        ("x" * 10_000, "x" * 39 + "…"),
+        (7, "7"),
+    ],
+)
+def test_names_become_one_short_legal_line(name, shown):
+    assert clean(name) == shown
+
+
+def cells_of(text):
+    """The texts in a table."""
+    return ["".join(td.itertext()) for td in ET.fromstring(text).iter("TD")]
+
+
+def parsed(array, heat=True):
+    return cells_of(block("value", array, cards.MUTED, heat)[0])
+
+
+def test_small_arrays_are_printed_entry_by_entry():
+    assert parsed(np.array([[1.0, -2.5], [0.0, 1e-3]]))[2:] == ["1.00", "-2.50", "0", "1e-3"]
+    assert parsed(np.float64(2))[2:] == ["2.00"]
+    assert parsed(np.arange(24).reshape(2, 3, 4))[2:] == [str(i) for i in range(24)]
+    assert parsed(np.array([True, False]))[2:] == ["True", "False"]
+    assert parsed(np.array([3 + 4j]))[0] == "|value|"
+    assert parsed(np.array([3 + 4j]))[-1] == "5.00"
+
+
+@pytest.mark.parametrize(
+    ("shape", "printed"), [((4, 8), True), ((4, 9), False), ((6, 6), True), ((37, 1), False)]
+)
+def test_an_array_is_printed_up_to_36_entries_and_8_columns(shape, printed):
+    assert ("1.00" in parsed(np.ones(shape))) is printed
+
+
+def test_large_arrays_are_a_heat_map_a_histogram_and_figures():
+    a = np.arange(-50.0, 50.0).reshape(10, 10)
+    text, width, height = block("value", a, cards.MUTED, True)
+    assert text.count("<TD BGCOLOR=") == 100 + cards.BARS
+    assert text.count(cards.BAR[cards.MUTED]) == cards.BARS
+    assert cells_of(text)[-2:] == ["mean -0.5  sd 29", "-50 to 49  zeros 1%"]
+    assert width > height > 50
+
+
+def test_a_histogram_counts_what_numpy_counts():
+    a = np.random.default_rng(0).normal(size=1000)
+    text, _ = cards.histogram(a, cards.MUTED)
+    heights = [
+        int(td.attrib["HEIGHT"]) - 1
+        for td in ET.fromstring(text).iter("TD")
+        if "BGCOLOR" in td.attrib
+    ]
+    counts = np.histogram(a, cards.BARS)[0]
+    assert heights == np.ceil(counts / counts.max() * 21).tolist()
+
+
+def test_where_there_are_many_cards_large_arrays_are_figures_only():
+    assert parsed(np.ones((10, 10)), heat=False) == ["value", "mean 1  sd 0", "1 to 1"]
+
+
+def test_what_has_no_numbers_to_show_says_so():
+    class Foreign:
+        shape = (2,)
+
+    assert parsed(np.zeros((0, 3))) == ["value", "empty"]
+    assert parsed(Foreign()) == ["value", "test_cards array"]
+    assert "no finite number" in parsed(np.full((10, 10), np.nan))
+    assert "no histogram" in parsed(np.full((10, 10), np.inf))
+    assert "no histogram" in parsed(np.array([[1e308] * 50, [-1e308] * 50]))
+
+
+def test_what_is_no_number_is_marked():
+    text = block("value", np.array([1.0, np.nan, -np.inf]), cards.MUTED, True)[0]
+    assert text.count(cards.FAULT_GROUND) == text.count(cards.FAULT) == 2
+    large = np.ones((10, 10))
+    large[3, 4] = np.inf
+    assert block("value", large, cards.MUTED, True)[0].count(f'BGCOLOR="{cards.FAULT}"') == 1
+    assert cards.faults_of("W", large) == ("W: 1 inf",)
+    assert cards.faults_of("W", np.array([np.nan, np.nan, np.inf])) == ("W: 2 nan, 1 inf",)
+    assert cards.faults_of("W", np.array([1])) == cards.faults_of("W", None) == ()
+
+
+def test_a_zero_in_a_heat_map_is_paper_which_stays_light_at_night():
+    text = block("value", np.zeros((10, 10)), cards.MUTED, True)[0]
+    assert text.count(f'<TD BGCOLOR="{cards.PAPER}"') == 100
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble, np.int8, np.uint64, bool])
+@pytest.mark.parametrize("shape", [(3, 3), (20, 20)])
+def test_every_dtype_is_shown_without_a_warning(dtype, shape):
+    a = np.ones(shape, dtype)
+    if a.dtype.kind == "f":
+        a *= np.finfo(dtype).max
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parsed(a)
+
+
+@pytest.mark.parametrize("shape", [(1, 128), (15, 3), (64, 100), (14, 14), (29, 1)])
+def test_block_means_keep_the_mean_of_their_entries(shape):
+    a = np.random.default_rng(0).normal(size=shape)
+    means = block_means(a)
+    assert means.shape == tuple(min(n, cards.HEAT) for n in shape)
+    for i, rows in enumerate(np.split(a, starts(shape[0]))):
+        for j, part in enumerate(np.split(rows, starts(shape[1]), axis=1)):
+            np.testing.assert_allclose(means[i, j], part.mean(), rtol=1e-12, atol=1e-15)
+
+
+def starts(n):
+    blocks = min(n, cards.HEAT)
+    return [i * n // blocks for i in range(1, blocks)]
+
+
+def test_no_text_makes_no_element():
+    assert font("", cards.INK, 9) == ""
+
+
+def test_a_card_has_places_for_formulas_of_gradients():
+    card = Card("Z", "2", formula="A @ W", gradient=np.ones(2), carries=(0, 1))
+    assert 'PORT="b"' in card_label(card, True)
+    text = card_label(
+        card._replace(backward=((0, "dA = dZ @ W.T", "2 @ 2×2"), (1, "dW = …", ""))), True
+    )
+    assert 'PORT="b"' not in text
+    assert 'PORT="r0"' in text
+    assert 'PORT="r1"' in text
+    assert cells_of(text)[-2:] == ["dA = dZ @ W.T  # 2 @ 2×2", "dW = …"]
+
+
+def test_a_card_says_what_is_wrong_with_it():
+    card = Card("W", "2", "parameter", uses=2, notes=("overwritten",), faults=("W: 1 nan",))
+    assert cells_of(card_label(card, True)) == [
+        "W  2  parameter, used 2 times",
+        "overwritten",
+        "W: 1 nan",
+    ]
+    assert f'COLOR="{cards.FAULT}" BGCOLOR' in card_label(card, True)
+    assert cards.FAULT not in card_label(card._replace(faults=()), True)
+
+
+def test_wide_values_and_gradients_stand_below_each_other():
+    narrow, wide = np.ones((2, 2)), np.full((4, 8), -0.25)
+    for array, heights in ((narrow, 1), (wide, 2)):
+        card = Card("W", "", value=array, gradient=array)
+        one = block("value", array, cards.MUTED, True)[2]
+        whole = cards.beside([block("value", array, cards.MUTED, True)] * 2)
+        assert (ET.fromstring(whole).attrib["HEIGHT"] == str(one)) is (heights == 1)
+        ET.fromstring(card_label(card, True))

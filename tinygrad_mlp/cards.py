@@ -1,0 +1,426 @@
+"""What a picture says about one value, and the table that says it.
+
+A `Card` is plain data: every word and number of its place in the picture. `card_label` writes it in
+the little HTML that Graphviz knows. Colours, fonts and the text of numbers are decided here.
+"""
+
+import html
+import math
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Card", "card_label", "clean", "size_text", "style_sheet"]
+
+NUMBERS, COLUMNS = 36, 8
+"""An array of at most so many entries and columns is printed entry by entry."""
+
+HEAT = 14
+"""A larger one is a heat map of at most so many blocks each way."""
+
+
+class Card(NamedTuple):
+    """What the picture says about one value."""
+
+    name: str
+    shape: str
+    role: str = ""  # parameter, input, target, constant, loss, result; nothing on the way
+    scope: str = ""  # the group it stands in
+    uses: int = 0
+    formula: str = ""  # A[0] @ W[0]
+    comment: str = ""  # 3×2 @ 2×4
+    value: Any = None  # an array, if it is shown
+    gradient: Any = None
+    parents: tuple[int, ...] = ()  # numbers of the cards it was made from
+    spine: int | None = None  # the one of them that it stands below
+    carries: tuple[int, ...] = ()  # those that its cotangent is carried to
+    backward: tuple[tuple[int, str, str], ...] = ()  # parent, formula of its gradient, comment
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
+)
+"""What XML forbids, and what turns the direction of writing around."""
+
+
+def clean(name: str, limit: int = 40) -> str:
+    r"""A person's word as it can stand in a picture: on one line, short, legal XML.
+
+    >>> clean("a\n  b\x00"), clean("x" * 50, limit=5)
+    ('a b', 'xxxx…')
+    """
+    start = str(name)[: 4 * limit]  # the rest of a very long one is not even looked at
+    start = " ".join(UNSEEN.sub("", start).split())
+    return start if len(start) <= limit else start[: limit - 1] + "…"
+
+
+def size_text(shape: tuple[int, ...]) -> str:
+    """A shape as on a card.
+
+    >>> size_text((3, 4)), size_text((4,)), size_text(())
+    ('3×4', '4', 'scalar')
+    """
+    return "×".join(map(str, shape)) or "scalar"
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def number_text(v: Any) -> str:
+    """A number as in a cell.
+
+    >>> [number_text(v) for v in (0.0, 1.5, -0.00012, 123456.0, 7, float("nan"), True)]
+    ['0', '1.50', '-1e-4', '1.2e5', '7', 'nan', 'True']
+    """
+    if isinstance(v, bool | int) and abs(v) < 10**6:
+        return str(v)
+    size = abs(v)
+    if size == 0 or not math.isfinite(size):
+        return str(v) if size else "0"
+    return f"{v:.2f}" if 0.005 <= size < 9999.5 else short_exponent(f"{v:.{int(size > 1)}e}")
+
+
+def short_exponent(text: str) -> str:
+    """1e-04 as 1e-4, 1e+03 as 1e3."""
+    return re.sub(r"e\+?(-?)0*", r"e\1", text)
+
+
+def figure(v: float) -> str:
+    """A number to two digits, for a summary."""
+    return short_exponent(f"{v:.2g}")
+
+
+def faults_of(name: str, array: Any) -> tuple[str, ...]:
+    """What is not a number in an array, in words."""
+    if not isinstance(array, np.ndarray | np.generic) or array.dtype.kind not in "fc":
+        return ()
+    nan = int(np.isnan(array).sum())
+    inf = int(np.isinf(array).sum())
+    counts = [f"{n} {word}" for n, word in ((nan, "nan"), (inf, "inf")) if n]
+    return (f"{name}: {', '.join(counts)}",) if counts else ()
+
+
+def block_means(a: Any) -> Any:
+    """A matrix shrunk to at most HEAT blocks each way, each the mean of its entries.
+
+    >>> block_means(np.arange(28.0).reshape(1, 28))[0, :3]
+    array([0.5, 2.5, 4.5])
+    """
+    for axis in (0, 1):
+        n = a.shape[axis]
+        starts = np.arange(min(n, HEAT)) * n // min(n, HEAT)
+        counts = np.diff(np.append(starts, n))
+        a = np.add.reduceat(a, starts, axis=axis) / np.expand_dims(counts, 1 - axis)
+    return a
+
+
+# --- colours --------------------------------------------------------------------------------------
+
+GROUND = "#ffffff"
+INK = "#1f2937"
+MUTED = "#64748b"
+FRAME = "#94a3b8"
+GROUP = "#f8fafc"
+LINE = "#cbd5e1"
+DATA = "#475569"
+RESULT = "#dfe5ec"
+PARAMETER = "#0072b2"
+LOSS = "#007a5a"
+GRADIENT = "#c2410c"
+GRADIENT_GROUND = "#fff3ea"
+SHAPE = "#a6541f"  # comments on gradients
+FAULT = "#b00020"
+FAULT_GROUND = "#fde8ea"
+
+PLUS, MINUS = (0x56, 0xB4, 0xE9), (0xE6, 0x9F, 0x00)  # apart for every kind of colour blindness
+ON_TINT = "#111827"  # by day and by night, as the tints are
+PAPER = "#fefefe"  # zero in a heat map, which stays light at night
+
+NIGHT = {
+    GROUND: "#161b22",
+    INK: "#e6edf3",
+    MUTED: "#9fb0c3",
+    FRAME: "#4b5a6b",
+    GROUP: "#0f141a",
+    LINE: "#35404c",
+    DATA: "#5b6b7e",
+    RESULT: "#2b3541",
+    PARAMETER: "#1f6fa8",
+    LOSS: "#1b7a5f",
+    GRADIENT: "#ff9d5c",
+    GRADIENT_GROUND: "#2a1d14",
+    SHAPE: "#c98d63",
+    FAULT: "#ff7b8a",
+    FAULT_GROUND: "#3a161b",
+}
+"""What the colours turn into where the reader prefers dark pages."""
+
+CLASS = "tinygrad-mlp"  # so that the style sheet touches no other picture on a page
+
+
+def style_sheet() -> str:
+    """The style sheet of an SVG: the colours by night."""
+    rules = [
+        f'.{CLASS} [{attribute}="{day}"]{{{attribute}:{night}}}'
+        for day, night in NIGHT.items()
+        for attribute in ("fill", "stroke")
+    ]
+    rules.append(f'.{CLASS} text[fill="{GROUND}"]{{fill:{GROUND}}}')  # on the coloured headers
+    return f"@media (prefers-color-scheme:dark){{{''.join(rules)}}}"
+
+
+def tint(v: float, top: float) -> str:
+    """The colour of a number where `top` is the largest size: blue above 0, orange below.
+
+    >>> tint(0.0, 1.0), tint(1.0, 1.0), tint(-0.1, 1.0)
+    ('#ffffff', '#80c7ee', '#fcf4e1')
+    """
+    strength = (abs(v) / top) ** 0.8 * 0.75 if v else 0
+    full = PLUS if v > 0 else MINUS
+    return "#" + "".join(f"{round(255 + (c - 255) * strength):02x}" for c in full)
+
+
+# --- a card as a table ----------------------------------------------------------------------------
+# Graphviz knows a little HTML. Tables in a card have a fixed size: they would stretch to its width.
+
+TABLE = 'ALIGN="LEFT" BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
+FIXED = 'FIXEDSIZE="TRUE"'
+HEADERS = {
+    "input": (DATA, GROUND),
+    "target": (DATA, GROUND),
+    "constant": (DATA, GROUND),
+    "parameter": (PARAMETER, GROUND),
+    "result": (RESULT, INK),
+    "loss": (LOSS, GROUND),
+}
+"""Role -> ground and ink of the header; results on the way have no role."""
+
+WIDTHS = {".": 0.278, "-": 0.333, "+": 0.584, "i": 0.222, "f": 0.278}  # of Helvetica, in em
+DIGIT = 0.556
+
+
+def text_width(text: str, size: float) -> int:
+    """About how wide a text is in Helvetica, in points."""
+    return math.ceil(size * sum(WIDTHS.get(c, DIGIT) for c in text))
+
+
+def escape(text: str) -> str:
+    r"""Text for a label. Graphviz replaces \N and its like even there.
+
+    >>> escape(r'<b>&"\N')
+    '&lt;b&gt;&amp;&quot;\\\\N'
+    """
+    return html.escape(text).replace("\\", "\\\\")
+
+
+def font(text: str, color: str, size: float, face: str = "", tag: str = "") -> str:
+    """A piece of text; nothing for no text, which is a syntax error in an element."""
+    if not text:
+        return ""
+    text = f"<{tag}>{escape(text)}</{tag}>" if tag else escape(text)
+    face = f' FACE="{face}"' if face else ""
+    return f'<FONT{face} COLOR="{color}" POINT-SIZE="{size:g}">{text}</FONT>'
+
+
+def row(content: str, attributes: str = "") -> str:
+    """A row of one cell."""
+    return f'<TR><TD ALIGN="LEFT"{attributes}>{content}</TD></TR>'
+
+
+def card_label(card: Card, heat: bool) -> str:
+    """The table that a card is drawn as."""
+    ground, ink = HEADERS[card.role or "result"]
+    role = ", ".join([card.role] * bool(card.role) + [f"used {card.uses} times"] * (card.uses > 1))
+    header = font(card.name, ink, 12.5, tag="B") + font(f"  {card.shape}", ink, 10)
+    header += font(f"  {role}" if role else "", ink, 9.5, tag="I")
+    rows = [row(header, f' BGCOLOR="{ground}"')]
+    if card.formula:
+        code = font(clean(f"{card.name} = {card.formula}", 76), INK, 11, "Courier")
+        rows.append(row(code + font(card.comment and f"  # {card.comment}", MUTED, 9.5, "Courier")))
+    blocks = [
+        block(caption, array, color, heat)
+        for caption, array, color in (
+            ("value", card.value, MUTED),
+            (f"d{card.name}", card.gradient, GRADIENT),
+        )
+        if array is not None
+    ]
+    if blocks:
+        rows.append(row(beside(blocks), ' CELLPADDING="6"'))
+    for i, (_, formula, comment) in enumerate(card.backward):
+        code = font(clean(formula, 76), GRADIENT, 10.5, "Courier")
+        code += font(comment and f"  # {comment}", SHAPE, 9.5, "Courier")
+        rows.append(row(code, f' BGCOLOR="{GRADIENT_GROUND}" PORT="r{i}"'))
+    rows += [row(font(text, MUTED, 9.5, tag="I")) for text in card.notes]
+    rows += [
+        row(font(text, FAULT, 9.5, tag="B"), f' BGCOLOR="{FAULT_GROUND}"') for text in card.faults
+    ]
+    if card.carries and not card.backward:  # a place for the arrows to start from
+        rows.append('<TR><TD PORT="b" CELLPADDING="0" HEIGHT="8"></TD></TR>')
+    frame = FAULT if card.faults else FRAME
+    return (
+        f'<TABLE BORDER="{1 + bool(card.faults)}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" '
+        f'COLOR="{frame}" BGCOLOR="{GROUND}">{"".join(rows)}</TABLE>'
+    )
+
+
+Block = tuple[str, int, int]
+"""A table of fixed size: its text, width and height."""
+
+
+def beside(blocks: list[Block]) -> str:
+    """The blocks of a card: small ones side by side, large ones below each other."""
+    tables, widths, heights = zip(*blocks)
+    if max(heights) > 100 or sum(widths) > 400:
+        width, height = max(widths), sum(heights) + 6 * len(blocks)
+        cells = "".join(row(t, f' HEIGHT="{h + 6}" VALIGN="TOP"') for t, h in zip(tables, heights))
+    else:
+        width, height = sum(widths) + 12 * (len(blocks) - 1), max(heights)
+        spaced = [w + 12 * (i < len(blocks) - 1) for i, w in enumerate(widths)]
+        tds = [
+            f'<TD ALIGN="LEFT" VALIGN="TOP" WIDTH="{w}" {FIXED} HEIGHT="{height}">{t}</TD>'
+            for t, w in zip(tables, spaced)
+        ]
+        cells = f"<TR>{''.join(tds)}</TR>"
+    return table(cells, width, height)
+
+
+def table(rows: str, width: int, height: int, attributes: str = TABLE) -> str:
+    """A table that keeps its size."""
+    return (
+        f'<TABLE VALIGN="TOP" {attributes} {FIXED} WIDTH="{width}" HEIGHT="{height}">{rows}</TABLE>'
+    )
+
+
+def block(caption: str, array: Any, color: str, heat: bool) -> Block:
+    """An array as cells, or as a heat map, or as four figures; under its name."""
+    if not isinstance(array, np.ndarray | np.generic):
+        return said(caption, [f"{type(array).__module__.partition('.')[0]} array"], color)
+    if array.dtype.kind == "c":
+        array, caption = np.abs(array), f"|{caption}|"
+    if not array.size:
+        return said(caption, ["empty"], color)
+    a = array.reshape(-1, array.shape[-1] if array.ndim else 1)
+    with np.errstate(all="ignore"):  # of numbers near the largest; they show as inf
+        if a.size <= NUMBERS and a.shape[1] <= COLUMNS:
+            return cells(caption, a, color)
+        numbers = a.astype(np.float64)
+        lines = figures(numbers[np.isfinite(numbers)])
+        if not heat:
+            return said(caption, lines, color)
+        return heat_map(caption, numbers, lines, color)
+
+
+def said(caption: str, lines: list[str], color: str) -> Block:
+    """An array in words only."""
+    width = max([text_width(line, 9) for line in (caption, *lines)]) + 8
+    rows = row(font(caption, color, 9, tag="B"), ' HEIGHT="14"')
+    rows += "".join(row(font(line, MUTED, 9), ' HEIGHT="12"') for line in lines)
+    height = 14 + 12 * len(lines)
+    return table(rows, width, height), width, height
+
+
+def cells(caption: str, a: Any, color: str) -> Block:
+    """Every entry in a cell, tinted by sign and size."""
+    texts = [[number_text(v) for v in line] for line in a.tolist()]
+    wide = max(text_width(text, 10) for line in texts for text in line) + 9
+    tall = 17
+    numbers = a.astype(np.float64)
+    finite = np.isfinite(numbers)
+    top = float(np.abs(numbers[finite]).max(initial=0))
+    rows = ""
+    for line, values, fine in zip(texts, numbers.tolist(), finite.tolist()):
+        rows += "<TR>"
+        for text, v, ok in zip(line, values, fine):
+            ground = tint(v, top) if ok else FAULT_GROUND
+            if not ok:
+                text = font(text, FAULT, 10, tag="B")
+            elif ground == GROUND:
+                text = font(text, INK, 10)
+            rows += (
+                f'<TD {FIXED} WIDTH="{wide}" HEIGHT="{tall}" ALIGN="RIGHT" BGCOLOR="{ground}">'
+                f"{text}</TD>"
+            )
+        rows += "</TR>"
+    width, height = wide * a.shape[1] + 1, tall * len(a) + 1
+    style = f'ALIGN="LEFT" BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="1" COLOR="{LINE}"'
+    inner = table(rows, width, height, style)
+    inner = f'<FONT COLOR="{ON_TINT}" POINT-SIZE="10">{inner}</FONT>'
+    whole = max(width, text_width(caption, 9) + 8)
+    content = row(font(caption, color, 9, tag="B"), ' HEIGHT="14"')
+    return table(content + row(inner), whole, height + 14), whole, height + 14
+
+
+def figures(a: Any) -> list[str]:
+    """An array of finite numbers in two lines."""
+    if not a.size:
+        return ["no finite number"]
+    zeros = np.count_nonzero(a == 0) / a.size
+    share = f"  zeros {zeros:.0%}" if zeros else ""
+    return [
+        f"mean {figure(a.mean())}  sd {figure(a.std())}",
+        f"{figure(a.min())} to {figure(a.max())}{share}",
+    ]
+
+
+def heat_map(caption: str, a: Any, lines: list[str], color: str) -> Block:
+    """Block means as coloured squares; beside them a histogram and the figures."""
+    means = block_means(a)
+    finite = np.isfinite(means)
+    top = float(np.abs(means[finite]).max(initial=0))
+    side = 5
+    squares = ""
+    for values, fine in zip(means.tolist(), finite.tolist()):
+        squares += "<TR>"
+        for v, ok in zip(values, fine):
+            ground = tint(v, top) if ok else FAULT
+            ground = PAPER if ground == GROUND else ground
+            squares += f'<TD BGCOLOR="{ground}" {FIXED} WIDTH="{side}" HEIGHT="{side}"></TD>'
+        squares += "</TR>"
+    width, height = side * means.shape[1] + 2, side * len(means) + 2
+    style = TABLE.replace('ALIGN="LEFT" BORDER="0"', 'BORDER="1"')
+    style += f' COLOR="{LINE}" BGCOLOR="{PAPER}"'  # no gaps between the squares at night
+    left = table(squares, width, height, style)
+    finite_entries = a[np.isfinite(a)]
+    words = row(font(caption, color, 9, tag="B"), ' HEIGHT="14"')
+    bars, wide = histogram(finite_entries, color)
+    words += row(bars, ' HEIGHT="24" VALIGN="TOP"')
+    words += "".join(row(font(line, MUTED, 9), ' HEIGHT="12"') for line in lines)
+    wide = max(wide, *(text_width(line, 9) for line in (caption, *lines))) + 4
+    tall = 38 + 12 * len(lines)
+    right = table(words, wide, tall)
+    gap = HEAT * side + 10 - width
+    whole = max(height, tall)
+    content = (  # ALIGN="LEFT" for the map would draw its frame as wide as it is high
+        f'<TR><TD VALIGN="TOP" {FIXED} WIDTH="{width}" HEIGHT="{whole}">{left}</TD>'
+        f'<TD {FIXED} WIDTH="{gap}" HEIGHT="{whole}"></TD>'
+        f'<TD ALIGN="LEFT" VALIGN="TOP">{right}</TD></TR>'
+    )
+    return table(content, width + gap + wide, whole), width + gap + wide, whole
+
+
+BARS = 18
+
+
+def histogram(a: Any, color: str) -> tuple[str, int]:
+    """How often which numbers occur, as bars; and the width of that."""
+    tall, wide = 22, 6
+    span = a.max() - a.min() if a.size else np.inf
+    if not np.isfinite(span):
+        return font("no histogram", MUTED, 9), 60
+    at = (a - a.min()) / span * BARS if span else np.full(a.size, BARS // 2)
+    counts = np.bincount(np.minimum(at.astype(int), BARS - 1), minlength=BARS)
+    bars = ""
+    for height in np.ceil(counts / counts.max() * (tall - 1)).astype(int).tolist():
+        bar = f'<TR><TD BGCOLOR="{BAR[color]}" {FIXED} WIDTH="5" HEIGHT="{height + 1}"></TD></TR>'
+        bar = table(bar, 5, height + 1).replace('VALIGN="TOP"', 'VALIGN="BOTTOM"')
+        bars += f'<TD VALIGN="BOTTOM" {FIXED} WIDTH="{wide}" HEIGHT="{tall}">{bar}</TD>'
+    return table(f"<TR>{bars}</TR>", wide * BARS, tall), wide * BARS
+
+
+BAR = {MUTED: "#7aa6c8", GRADIENT: "#d98358"}
