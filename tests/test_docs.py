@@ -1,0 +1,162 @@
+"""The documents say what the code does: ops, links, names; code blocks run as doctests."""
+
+import inspect
+import operator
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_mlp
+from tinygrad_mlp import functional, ops
+from tinygrad_mlp.cli import main
+from tinygrad_mlp.primitives import PRIMITIVES
+from tinygrad_mlp.tensor import FORWARDS, QUERIES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OPS = (ROOT / "docs" / "ops.md").read_text("utf-8")
+
+REGISTERED = dict(PRIMITIVES)  # now, before a doctest adds one of its own
+
+ROW = re.compile(r"^\| `([\w.]+)` \|", re.MULTILINE)
+WORD = re.compile(r"`(np\.\w+)`")
+
+
+def section(title: str, text: str = OPS) -> str:
+    """What stands below the heading `title`, up to the next."""
+    return text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def function(name: str) -> object:
+    """The function that a document calls `name`."""
+    module, _, attribute = name.rpartition(".")
+    ours = ops if hasattr(ops, attribute) else functional
+    return getattr({"np": np, "operator": operator, "": ours}[module], attribute)
+
+
+def functions(text: str, pattern: re.Pattern[str] = ROW) -> list[object]:
+    return [function(name) for name in pattern.findall(text)]
+
+
+def missing_and_surplus(listed: list[object], registered: object) -> tuple[set[str], set[str]]:
+    """Names that the document lacks, and names that only the document has."""
+    have, want = set(listed), set(registered)
+    assert len(have) == len(listed), "a row stands twice"
+    name = operator.attrgetter("__name__")
+    return set(map(name, want - have)), set(map(name, have - want))
+
+
+DIFFERENTIABLE = ("Arithmetic", "Elementwise", "Reductions", "Shape and index")
+
+
+def test_every_op_with_a_rule_has_a_row_and_every_row_an_op():
+    listed = [f for title in DIFFERENTIABLE for f in functions(section(title))]
+    with_rules = [f for f, rules in REGISTERED.items() if rules]
+    assert missing_and_surplus(listed, with_rules) == (set(), set())
+
+
+def test_every_piecewise_constant_op_has_a_row_and_every_row_an_op():
+    constant = [f for f, rules in REGISTERED.items() if not rules]
+    assert missing_and_surplus(functions(section("Piecewise constant")), constant) == (set(), set())
+
+
+def test_every_composed_function_is_listed_and_nothing_else():
+    assert missing_and_surplus(functions(section("Written with others")), FORWARDS) == (
+        set(),
+        set(),
+    )
+
+
+def test_every_question_is_listed_and_nothing_else():
+    listed = functions(section("Questions"), WORD)
+    listed = [f for f in listed if f is not np.testing]
+    assert missing_and_surplus(listed, QUERIES) == (set(), set())
+
+
+def test_a_missing_row_and_a_surplus_one_are_found():
+    without = OPS.replace("| `np.exp` |", "| `np.expm1` |")
+    listed = [f for title in DIFFERENTIABLE for f in functions(section(title, without))]
+    with_rules = [f for f, rules in REGISTERED.items() if rules]
+    assert missing_and_surplus(listed, with_rules) == ({"exp"}, {"expm1"})
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page):
+    text = page.read_text("utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)", text) + re.findall(r"\{doc\}`(\w+)`", text)
+    targets += re.findall(r'src="([^"]+)"', text)
+    for target in targets:
+        if not target.startswith(("http:", "https:", "mailto:")):
+            path = page.parent / target
+            assert path.exists() or path.with_name(f"{path.name}.md").exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_of_the_package_in_the_text_exist(page):
+    for name in re.findall(r"`tinygrad_mlp\.([\w.]+)", page.read_text("utf-8")):
+        value = tinygrad_mlp
+        for part in name.rstrip(".").split("."):
+            value = getattr(value, part)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_code_block_with_a_prompt_ends_in_an_empty_line(page):
+    """Else doctest takes the closing fence for output."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+        if ">>>" in block:
+            assert block.endswith("\n\n"), block
+
+
+def test_the_code_blocks_of_the_pages_are_doctests():
+    """pytest is told so in setup.cfg; without the setting they would only be text."""
+    setup = (ROOT / "setup.cfg").read_text("utf-8")
+    assert '--doctest-glob="*.md"' in setup
+    assert re.search(r"^testpaths = .*docs README\.md", setup, re.M)
+    assert all(">>>" in (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/ops.md"))
+
+
+def test_the_readme_shows_an_example_with_its_output_before_line_15():
+    head = (ROOT / "README.md").read_text("utf-8").splitlines()[:14]
+    prompts = [i for i, line in enumerate(head) if line.startswith(">>>")]
+    outputs = [line for line in head[prompts[-1] + 1 :] if line and not line.startswith("```")]
+    assert outputs
+
+
+@pytest.mark.dot
+def test_the_picture_in_the_readme_is_what_the_command_beside_it_draws(tmp_path):
+    """In its words and numbers; the layout may differ with the version of Graphviz."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    command, file = re.search(
+        r"<!-- python -m tinygrad_mlp (draw .*) -o (\S+) -->", readme
+    ).groups()
+    assert f'src="{file}"' in readme
+    again = tmp_path / "graph.svg"
+    assert main([*command.split(), "-q", "-o", str(again)]) == 0
+    old, new = (
+        re.findall(r"<text[^>]*>(.*?)<", p.read_text("utf-8")) for p in (ROOT / file, again)
+    )
+    assert len(new) > 50
+    assert sorted(old) == sorted(new), f"draw it again: {command} -o {file}"
+
+
+def test_every_page_is_in_the_table_of_contents():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    listed = set(re.search(r"```\{toctree\}\n(?::.*\n)*\n(.*?)```", index, re.S)[1].split())
+    assert {p.stem for p in PAGES} - {"README", "index"} == listed
+
+
+def test_every_exported_name_has_a_docstring_and_is_in_the_reference():
+    """Sphinx documents all of `__all__` where api.md asks for the members, except what has none."""
+    api = (ROOT / "docs" / "api.md").read_text("utf-8")
+    documented = re.findall(r"\.\. automodule:: ([\w.]+)\n +:members:", api)
+    assert "tinygrad_mlp" in documented
+    for name in tinygrad_mlp.__all__:
+        value = getattr(tinygrad_mlp, name)
+        assert inspect.getdoc(value), name
+        if inspect.ismodule(value):
+            assert value.__name__ in documented

@@ -1,0 +1,68 @@
+"""Every example runs, quickly, and checks itself."""
+
+import ast
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SECONDS = 2
+NOISE = 5  # on a shared machine
+
+
+def name_of(path):
+    return path.stem
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_example_runs_and_prints_what_it_teaches(path, tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    start = time.perf_counter()
+    run = subprocess.run(
+        [sys.executable, "-W", "error", path],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    took = time.perf_counter() - start
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip()
+    assert run.stderr == ""
+    assert list(tmp_path.iterdir()) == []  # it leaves nothing behind
+    assert took < SECONDS * NOISE
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_example_is_short_says_how_to_run_it_and_ends_by_checking_itself(path):
+    source = path.read_text("utf-8")
+    tree = ast.parse(source)
+    assert len(source.splitlines()) <= 60
+    assert f"python examples/{path.name}" in ast.get_docstring(tree)
+    checks = [node for node in tree.body if isinstance(node, ast.Assert)]
+    assert checks
+    assert max(len(line) for line in source.splitlines()) <= 100
+
+
+def test_each_example_has_a_number_of_its_own():
+    numbers = [int(path.name[:2]) for path in EXAMPLES]
+    assert len(set(numbers)) == len(numbers) >= 3
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_example_needs_nothing_but_the_package(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    names = [
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    ]
+    assert {name.split(".")[0] for name in names} <= {"numpy", "tinygrad_mlp"}

@@ -1,0 +1,536 @@
+"""The command line: ``tinygrad-mlp``, or ``python -m tinygrad_mlp``.
+
+Standard output holds the result, standard error progress and notes. The exit status is 0 if all is
+well, 1 if a comparison failed, 2 for wrong use, 130 for Ctrl-C.
+"""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import re
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import __version__
+from .checking import compare, probe
+from .data import Digits, batches, load_digits, one_hot
+from .drawing import draw
+from .errors import DataError, RenderError, TinygradMLPError
+from .formatting import nearest
+from .graph import no_grad
+from .manual import ManualMLP
+from .nn import MLP
+from .ops import mse
+from .optim import SGD
+from .running import Process, Stopped
+
+__all__ = ["main"]
+
+PROG = "tinygrad-mlp"
+
+OK, FAILED, MISUSE, INTERRUPTED = 0, 1, 2, 130
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+def put(text: str, stream: Any) -> None:
+    """Write. That nobody reads it any more (``| head``) is no error, and changes no status."""
+    if stream is not None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:  # let the rest go nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def show(text: str) -> None:
+    """A part of the result."""
+    put(f"{text}\n", sys.stdout)
+
+
+def note(text: str) -> None:
+    """Something beside the result."""
+    put(f"{text}\n", sys.stderr)
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """The result as the one JSON document on standard output."""
+    show(json.dumps(finite(document), indent=2, allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """`value` with None for what JSON has no number for.
+
+    >>> finite({"a": [1.5, float("nan")]})
+    {'a': [1.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# --- demo -----------------------------------------------------------------------------------------
+
+SIZES = (64, 128, 64, 10)
+EPOCHS, BATCH, LR, MOMENTUM = 30, 32, 0.02, 0.9
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Learn, check, draw: what the package does, on real data, in a few seconds."""
+
+    def say(text: str) -> None:
+        if not args.json:
+            show(f"{text}\n")
+
+    folder = args.output or Path(f"{PROG}-demo")
+    if folder.is_file():
+        raise DataError(f"{folder} is a file; -o names a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    digits = load_digits()
+    x, t = pixels(digits.train_images), one_hot(digits.train_labels, 10, np.float32)
+    rng = np.random.default_rng(args.seed)
+    net = MLP(SIZES, rng=rng, dtype=np.float32)
+    say(
+        f"1  Learn.  A network reads handwriting, {len(x)} digits by 30 people "
+        f"(seed {args.seed}):\n\n"
+        f"     net = MLP({list(SIZES)})\n"
+        f"     loss = mse(net(x), t)\n"
+        f"     loss.backward()\n"
+        f"     optimizer.step()"
+    )
+    start = time.perf_counter()
+    history = list(progress(learn(net, x, t, rng), args.quiet))
+    seconds = time.perf_counter() - start
+    read = guess(net, digits.test_images)
+    accuracy = float(np.mean(read == digits.test_labels))
+    if not args.quiet:
+        note("")
+    say(
+        f"   {EPOCHS} epochs took {seconds:.1f} s. Of {len(read)} digits by 13 other people it "
+        f"reads {100 * accuracy:.1f} % correctly:\n\n{indented(sample(digits, read), 5)}"
+    )
+
+    say(
+        f"2  Check.  Its gradients on {BATCH} digits, against the backward pass derived by hand:"
+        f"\n\n     compare(ManualMLP.like(net), x, t, reference=net)"
+    )
+    comparison = compare(ManualMLP.like(net), x[:BATCH], t[:BATCH], reference=net)
+    say(indented(str(comparison), 5))
+
+    say("3  Draw.  Values and gradients of a network that is small enough to be looked at:")
+    files, notes = pictures(folder, history, args.seed)
+    # The derivation of the small network, and the page to step through it, have their place here.
+    say("\n".join(f"     {os.fspath(file):30}  {content}" for file, content in files))
+    if not args.quiet:
+        put("".join(f"     {text}\n\n" for text in notes), sys.stderr)
+    say(f"Next: check a backward pass of your own,  {PROG} compare FILE --sizes 3,5,5,2")
+    if args.json:
+        document = {
+            "sizes": SIZES,
+            "epochs": EPOCHS,
+            "seconds": seconds,
+            "loss": [loss for loss, _ in history],
+            "accuracy": accuracy,
+            "comparison": comparison.to_dict(),
+            "files": [os.fspath(file) for file, _ in files],
+            "notes": notes,
+        }
+        show_json({**head(args), **document})
+    return OK if comparison.ok else FAILED
+
+
+def head(args: argparse.Namespace) -> dict[str, Any]:
+    """What every JSON document begins with."""
+    return {"version": 1, "command": args.command, "seed": args.seed}
+
+
+def pixels(images: Any) -> Any:
+    """Images as rows of numbers from 0 to 1."""
+    return (images.reshape(len(images), -1) / 16).astype(np.float32)
+
+
+def learn(net: MLP, x: Any, t: Any, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
+    """Train; of each epoch the mean loss, and the share of digits that were read correctly."""
+    optimizer = SGD(net.parameters(), lr=LR, momentum=MOMENTUM)
+    for _ in range(EPOCHS):
+        total, right = 0.0, 0
+        for x_batch, t_batch in batches(x, t, BATCH, rng):
+            optimizer.zero_grad()
+            y = net(x_batch)
+            loss = mse(y, t_batch)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(x_batch)
+            right += int(np.sum(y.data.argmax(axis=1) == t_batch.argmax(axis=1)))
+        yield total / len(x), right / len(x)
+
+
+def progress(epochs: Iterator[tuple[float, float]], quiet: bool) -> Iterator[tuple[float, float]]:
+    """Pass on what `learn` yields, and show it: a bar on a terminal, else a line now and then."""
+    if quiet:
+        yield from epochs
+    elif sys.stderr is not None and sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
+        from tqdm import tqdm
+
+        with tqdm(total=EPOCHS, desc="   epochs", ascii=" -#", ncols=92) as bar:
+            for loss, accuracy in epochs:
+                bar.set_postfix_str(f"loss {loss:.4f}, {100 * accuracy:.1f} % right", refresh=False)
+                bar.update()
+                yield loss, accuracy
+    else:
+        for epoch, (loss, accuracy) in enumerate(epochs, 1):
+            if epoch == 1 or epoch % 5 == 0:
+                note(f"   epoch {epoch:2}   loss {loss:.4f}   {100 * accuracy:5.1f} % right")
+            yield loss, accuracy
+
+
+def guess(net: MLP, images: Any) -> Any:
+    """The digit that the network takes each image for."""
+    with no_grad():
+        return net(pixels(images)).data.argmax(axis=1)
+
+
+def sample(digits: Digits, read: Any) -> str:
+    """Test images as text: the first three that were read correctly, and the first that was not."""
+    right = read == digits.test_labels
+    shown = [*np.flatnonzero(right)[:3], *np.flatnonzero(~right)[:1]]
+    lines = ["  ".join(map(ink, rows)) for rows in zip(*digits.test_images[shown])]
+    captions = [f"reads {read[i]}" for i in shown]
+    captions[3:] = [
+        f"{text}, is {digits.test_labels[i]}" for text, i in zip(captions[3:], shown[3:])
+    ]
+    lines.append("  ".join(f"{text:^16}" for text in captions))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def ink(row: Any) -> str:
+    """A row of pixels, 0 to 16, as text twice as wide."""
+    return "".join(" .:-=+*#%@"[int(v) * 9 // 16] * 2 for v in row)
+
+
+def pictures(
+    folder: Path, history: list[tuple[float, float]], seed: int
+) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Write what can be drawn: the files, and a line for each thing that is missing for more."""
+    try:
+        drawing = draw(small_loss((2, 4, 1), 3, seed))
+    except ImportError:
+        return [], ["No pictures without the package graphviz: pip install graphviz."]
+    files: list[tuple[Path, str]] = []
+    notes: list[str] = []
+    try:
+        for suffix in ("svg", "png"):
+            files.append((drawing.write(folder / f"graph.{suffix}"), "the graph"))
+    except RenderError as error:
+        files.append((drawing.write(folder / "graph.dot"), "the graph, as text for Graphviz"))
+        notes.append(str(error))
+    if importlib.util.find_spec("matplotlib"):
+        files.append((curve(folder / "loss.png", history), "how the loss went down"))
+    else:
+        notes.append("No curve of the loss without matplotlib: pip install matplotlib.")
+    return files, notes
+
+
+def small_loss(sizes: Sequence[int], batch: int, seed: int) -> Any:
+    """The loss of a network with random weights on random data, after a backward pass."""
+    rng = np.random.default_rng(seed)
+    net = MLP(sizes, rng=rng)
+    x, t = rng.standard_normal((batch, sizes[0])), rng.standard_normal((batch, sizes[-1]))
+    loss = mse(net(x), t)
+    loss.backward()
+    return loss
+
+
+def curve(path: Path, history: list[tuple[float, float]]) -> Path:
+    """Plot how the loss went down and the accuracy up."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    from .rendering import write_whole
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    epochs = range(1, len(history) + 1)
+    axes.semilogy(epochs, [loss for loss, _ in history], color="#c2410c")
+    axes.set(xlabel="epoch", title="Learning to read handwriting")
+    axes.set_ylabel("loss (mse, training)", color="#c2410c")
+    right = axes.twinx()
+    right.plot(epochs, [100 * accuracy for _, accuracy in history], "--", color="#0072b2")
+    right.set_ylabel("read correctly, % (training)", color="#0072b2")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    write_whole(path, buffer.getvalue())
+    return path
+
+
+# --- draw -----------------------------------------------------------------------------------------
+
+
+def draw_command(args: argparse.Namespace) -> int:
+    """Draw a network with random weights on random data, after a backward pass."""
+    drawing = draw(small_loss(args.sizes, args.batch, args.seed))
+    document = {**head(args), "sizes": args.sizes, "batch": args.batch}
+    if args.output:
+        document["file"] = os.fspath(drawing.write(args.output))
+    else:
+        document["dot"] = drawing.source
+    if args.json:
+        show_json(document)
+    else:
+        show(document["file"] if args.output else drawing.source)
+        if not args.quiet:
+            note(f"MLP({list(args.sizes)}), batch {args.batch}, seed {args.seed}")
+    return OK
+
+
+# --- compare --------------------------------------------------------------------------------------
+
+
+def compare_command(args: argparse.Namespace) -> int:
+    """Compare the backward pass in a person's file with autograd."""
+    path, name = located(args.file)
+    net = MLP(args.sizes, rng=args.seed)
+    x, t = probe(net, rng=args.seed)
+    report, error = None, ""
+    process = Process(path, args.timeout)
+    try:
+        with process:
+            manual = process.load(name, net.sizes)
+            report = compare(manual, x, t, reference=net)
+    except Stopped as stopped:  # whatever was right before, there is no verdict
+        error = str(stopped)
+    ok = bool(report)
+    if args.json:
+        document = {"ok": False, "error": error} if report is None else report.to_dict()
+        show_json({**document, **head(args), "file": args.file, "printed": process.printed})
+    elif report is None:
+        show(f"{error}\n\nFAIL  {path.name} gave no gradients to compare")
+    else:
+        show(f"{report}\n\n{path.name}, seed {args.seed}")
+    if not args.quiet:
+        put(said(process.printed, path.name), sys.stderr)
+    return OK if ok else FAILED
+
+
+def located(text: str) -> tuple[Path, str]:
+    """FILE[:NAME] as a file that is there, and a name or ''."""
+    file, _, name = text.rpartition(":")
+    if os.path.exists(text) or not (file and name.isidentifier()):  # C:\net.py has no name
+        file, name = text, ""
+    path = Path(file)
+    if path.is_dir():
+        raise DataError(f"{file} is a folder; give the file: {Path(file, 'net.py')}.")
+    if not path.parent.is_dir():
+        raise DataError(f"there is no folder {path.parent}.")
+    if not path.exists():
+        close = nearest(path.name, sorted(os.listdir(path.parent)))
+        hint = f" Did you mean {path.parent / close}?" if close else ""
+        raise DataError(f"there is no file {file}.{hint}")
+    return path, name
+
+
+def said(printed: str, file: str) -> str:
+    """What the file printed, as its own words: set off, and unable to steer the terminal."""
+    lines = printed.rstrip().splitlines()
+    if not lines:
+        return ""
+    more = [f"... and {len(lines) - 20} more lines"] if len(lines) > 20 else []
+    lines = ["".join(c if c.isprintable() else "?" for c in line) for line in lines[:20]]
+    return "\n".join([f"\n{file} printed:", *(f"  | {line[:200]}" for line in lines + more), ""])
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and suggests the nearest command."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        choice = re.search(r"invalid choice: '(.*?)'", message)
+        close = nearest(choice[1], list(COMMANDS)) if choice else ""
+        hint = f". Did you mean {close}?" if close else ""
+        self.exit(MISUSE, f"{self.prog}: {message}{hint}\nSee {self.prog} --help\n")
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """`3,5,2` as numbers of neurons."""
+    try:
+        sizes = tuple(map(int, text.split(",")))
+    except ValueError:
+        sizes = ()
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of layer sizes: at least two whole numbers from 1 on, "
+            f"input first, such as 3,5,2"
+        )
+    return sizes
+
+
+def positive(kind: Callable[[str], Any], what: str) -> Callable[[str], Any]:
+    """A parser of numbers above 0."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} above 0")
+        return value
+
+    return parse
+
+
+def seed_of(text: str) -> int:
+    """A seed: a whole number from 0 on."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def indented(text: str, n: int) -> str:
+    """`text` moved to the right."""
+    return textwrap.indent(text, n * " ")
+
+
+DEMO = """
+Trains a network on the handwritten digits that come with the package, compares its gradients with
+a backward pass derived by hand, and writes pictures of the graph and of the learning.
+
+examples:
+  tinygrad-mlp demo
+  tinygrad-mlp demo -o pictures --seed 1
+"""
+
+DRAW = """
+Draws a multilayer perceptron with random weights on random data, after a backward pass: a card
+for each operation, with its formula, value and gradient. Without -o, prints the DOT text.
+
+examples:
+  tinygrad-mlp draw --sizes 2,4,1 -o net.svg
+  tinygrad-mlp draw --sizes 3,5,2 --batch 2 | dot -Tpdf -o net.pdf
+"""
+
+COMPARE = """
+Compares the backward pass in FILE with autograd, gradient by gradient. The exit status is 0 if all
+agree, 1 if not or if the file fails, 2 if there is nothing to compare.
+
+FILE has a class with lists W, of shapes (in, out), and B, with forward(x), and with backward(y, t),
+which fills the lists DW and DB; or a function backward(W, B, x, t) that returns (DW, DB). The loss
+is the squared error, summed over outputs and averaged over the batch. NAME says which of several
+is meant. The file runs in a process of its own, and is stopped after the time limit.
+
+examples:
+  tinygrad-mlp compare net.py --sizes 3,5,5,2
+  tinygrad-mlp compare net.py:MLP --sizes 3,5,5,2 --json
+"""
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
+    "demo": (demo, "learn handwriting, check the gradients, draw the graph", DEMO),
+    "draw": (draw_command, "draw the graph of a network", DRAW),
+    "compare": (compare_command, "check the backward pass in a file", COMPARE),
+}
+
+
+def parser() -> Parser:
+    """The commands and their options."""
+    main_parser = Parser(
+        prog=PROG,
+        description="An autograd framework on NumPy that shows its work.",
+        epilog=f"examples:\n  {PROG} demo\n  {PROG} compare net.py --sizes 3,5,5,2\n"
+        f"  {PROG} draw --sizes 2,4,1 -o net.svg\n\n{PROG} COMMAND --help has more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    main_parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    commands = main_parser.add_subparsers(dest="command", metavar="COMMAND")
+    added = {}
+    for name, (_, summary, text) in COMMANDS.items():
+        about, _, examples = text.strip().partition("\n\nexamples:")
+        added[name] = commands.add_parser(
+            name,
+            help=summary,
+            description=about,
+            epilog=f"examples:{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        option = added[name].add_argument
+        option("--json", action="store_true", help="print one JSON document")
+        option("-q", "--quiet", action="store_true", help="no progress, no notes")
+        option("--seed", type=seed_of, default=0, metavar="N", help="of weights and data (0)")
+    for name in ("draw", "compare"):
+        added[name].add_argument(
+            "--sizes",
+            type=sizes_of,
+            required=True,
+            metavar="3,5,2",
+            help="neurons of each layer, input first",
+        )
+    option = added["demo"].add_argument
+    option("-o", "--output", type=Path, metavar="DIR", help="folder (tinygrad-mlp-demo)")
+    option = added["draw"].add_argument
+    option("-o", "--output", type=Path, metavar="FILE", help="net.svg, .png, .pdf or .dot")
+    number = positive(int, "a whole number")
+    option("--batch", type=number, default=3, metavar="N", help="samples in the batch (3)")
+    option = added["compare"].add_argument
+    option("file", metavar="FILE[:NAME]", help="a Python file, and what in it to compare")
+    seconds = positive(float, "a number")
+    option("--timeout", type=seconds, default=30.0, metavar="S", help="seconds to run (30)")
+    return main_parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that knows no × gets a ?
+    try:
+        status = run(parser().parse_args(argv))
+    except SystemExit as done:  # argparse's: --help, --version, wrong arguments
+        status = int(done.code or 0)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except TinygradMLPError as error:
+        status = MISUSE
+        note(f"{PROG}: {error}")
+    except OSError as error:
+        status = MISUSE
+        note(f"{PROG}: {error.filename or 'output'}: {error.strerror}.")
+    except MemoryError:
+        status = MISUSE
+        note(f"{PROG}: there is not enough memory for a network of this size.")
+    for stream in (sys.stdout, sys.stderr):
+        put("", stream)  # flushes what argparse has written
+    return status
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command that was given; without one, say which there are."""
+    if args.command is None:
+        note(parser().format_help().rstrip())
+        return MISUSE
+    return COMMANDS[args.command][0](args)
