@@ -10,8 +10,8 @@ eager   ``mse(net(x), t)``, ``backward()``, ``SGD.step()`` of this package
 jit     the same through ``jit(f, optimizer)``
 
 A round runs every contender for at least 20 ms. What is printed is the median over the rounds of
-the ratio to `numpy` within the round, with the 10th and 90th percentile: the machine's speed drifts,
-the ratios do not. Time is the processor time of this process, so set one BLAS thread. Data is
+the ratio to `numpy` within the round, with the 10th and 90th percentile: the machine drifts, the
+ratios do not. Time is the processor time of this process, so set one BLAS thread. Data is
 scaled so that no value becomes denormal.
 """
 

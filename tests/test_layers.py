@@ -25,6 +25,8 @@ LAYERS = (
     ("transforms", "nn", "optim", "manual", "data", "saving"),
     ("values",),
     ("printing",),
+    ("emitting", "explaining", "forms"),
+    ("lengths",),
     ("deriving",),
     ("cards", "rendering", "rounding", "running"),
     ("drawing", "checking", "compiling", "inspecting"),

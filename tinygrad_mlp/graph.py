@@ -20,8 +20,8 @@ from .primitives import PRIMITIVES, reads
 __all__ = ["Node", "backward_pass", "no_grad", "parents", "toposort", "wrote"]
 
 OFF, ON, ALL, SEALED = range(4)
-"""What is recorded: nothing; what a gradient needs; everything; everything, while nobody may look at
-a value, because what is traced will run again with others."""
+"""What is recorded: nothing; what a gradient needs; everything; everything, and nobody may look
+at a value, because what is traced will run again with others."""
 
 MODE: ContextVar[int] = ContextVar("tinygrad_mlp.mode", default=ON)
 COUNTER = itertools.count(1)
@@ -274,14 +274,15 @@ def backward_pass(
         rules = PRIMITIVES[node.op]
         args = node.args
         kwargs = node.kwargs
-        y = node if create_graph else node._data
-        values = args if create_graph else node.values
+        if create_graph:
+            y, values = node, args
+        else:
+            y, values = node._data, node.values
         for i in node.needs if path is None else path[node]:
             c = rules[i](g, y, *values, **kwargs) if kwargs else rules[i](g, y, *values)
             a = args[i]
-            shape = a.shape if create_graph else a._data.shape
-            if c.shape != shape:
-                c = unbroadcast(c, shape)
+            if c.shape != a._data.shape:
+                c = unbroadcast(c, a.shape if create_graph else a._data.shape)
             old = get(a)
             cotangents[a] = c if old is None else old + c  # not in place: c may be shared
     return cotangents

@@ -360,7 +360,7 @@ def batch_size(y: Any) -> Any:
     return y.shape[0] if y.ndim else 1
 
 
-def mse_count(y: Any, reduction: str) -> int:
+def mse_count(y: Any, reduction: str) -> Any:
     """What `mse` divides the sum by."""
     if reduction == "batchmean":
         count = batch_size(y)

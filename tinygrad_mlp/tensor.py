@@ -159,11 +159,16 @@ def misfit(op: Function, args: Any, error: ValueError) -> ValueError:
 
 def owned(c: Any, dtype: Any, taken: set[int]) -> Any:
     """`c` as a gradient: of this dtype, contiguous, writable, and held by nobody else."""
-    if type(c) is ndarray and c.base is None and c.dtype is dtype and id(c) not in taken:
-        if c.flags.carray:
-            taken.add(id(c))
-            return c
-    elif not isinstance(c, (ndarray, np.generic)):
+    if (
+        type(c) is ndarray
+        and c.base is None
+        and c.dtype is dtype
+        and id(c) not in taken
+        and c.flags.carray
+    ):
+        taken.add(id(c))
+        return c
+    if not isinstance(c, (ndarray, np.generic)):
         return c.astype(dtype)  # another array library
     if dtype.kind != "f" or c.dtype.kind == "c":
         raise GradientError(f"the gradient of a {dtype} array is {c.dtype}: use real floats.")
@@ -612,7 +617,10 @@ def canonical(fun: Function, args: Any, kwargs: dict[str, Any]) -> tuple[Any, di
             f"{name_of(fun)}: {(extra or ['so many arguments'])[0]} cannot be used with Tensors; "
             f"known are ({', '.join(positions + keywords)})."
         )
+    values = next(rule.__defaults__ for rule in PRIMITIVES[fun] if rule) or ()
+    defaults = dict(zip(positions[::-1], values[::-1], strict=False))
     filled = list(args)
     while any(name in given for name in positions[len(filled) :]):
-        filled.append(given.pop(positions[len(filled)], None))
+        name = positions[len(filled)]
+        filled.append(given.pop(name, defaults.get(name)))
     return tuple(filled), given
