@@ -2,9 +2,12 @@
 
 import shutil
 import sysconfig
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from tinygrad_mlp.primitives import PRIMITIVES
 
 # The default gives the same examples on every run; --hypothesis-profile=thorough looks for new.
 settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
@@ -23,3 +26,12 @@ RENDERER = (
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if not RENDERER and item.get_closest_marker("dot"):
         pytest.skip("no Graphviz renderer: pip install 'tinygrad-mlp[render]'")
+
+
+@pytest.fixture(autouse=True)
+def no_rule_outlives_its_test() -> Iterator[None]:
+    """What a test or an example registers is gone when it ends."""
+    before = dict(PRIMITIVES)
+    yield
+    for fun in PRIMITIVES.keys() - before.keys():
+        del PRIMITIVES[fun]

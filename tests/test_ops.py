@@ -642,7 +642,7 @@ class Planted:
     """A rule with an error; its parameters still count as those of the rule."""
 
     def __init__(self, rule: Any, change: Callable[[Any], Any]) -> None:
-        self.__code__ = rule.__code__
+        self.__code__, self.__defaults__ = rule.__code__, rule.__defaults__
         self.rule, self.change = rule, change
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -1171,3 +1171,10 @@ def test_the_gradient_of_a_reused_tensor_is_the_sum_over_its_uses(program, seed)
     expected = complex_step(lambda *a: run_program(program, a), arrays)
     for a, b in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("fun", [np.maximum, np.minimum])
+def test_a_tie_of_a_scalar_tensor_with_itself_is_shared(fun):
+    s = Tensor(0.1, requires_grad=True)
+    fun(s, s).backward()
+    assert s.grad == 1.0

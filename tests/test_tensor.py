@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 from tinygrad_mlp import MLP, SGD, Tensor, mse, no_grad, relu
 from tinygrad_mlp.errors import GradientError, MissingVJPError, ShapeError, TinygradMLPError
 from tinygrad_mlp.graph import backward_pass
-from tinygrad_mlp.primitives import PRIMITIVES
+from tinygrad_mlp.primitives import PRIMITIVES, defvjp, primitive
 
 X = np.array([[1.0, -2.0, 3.0], [0.5, 0.25, -1.0]])
 
@@ -1110,3 +1110,19 @@ def test_backward_pass_and_backward_agree(numbers):
     found = backward_pass(y, np.float64(1))[x]
     y.backward()
     np.testing.assert_array_equal(x.grad, found)
+
+
+def test_a_keyword_after_a_gap_leaves_the_default_in_the_gap():
+    @primitive
+    def scaled(x, a=2.0, b=3.0):
+        return x * a * b
+
+    defvjp(scaled, lambda g, _y, _x, a=2.0, b=3.0: g * a * b)
+    try:
+        x = Tensor(np.ones(1), requires_grad=True)
+        y = scaled(x, b=1.0)
+        y.backward(np.ones(1))
+        np.testing.assert_array_equal(y, [2.0])
+        np.testing.assert_array_equal(x.grad, [2.0])
+    finally:
+        del PRIMITIVES[scaled]

@@ -5,6 +5,7 @@ well, 1 if a comparison failed, 2 for wrong use, 130 for Ctrl-C.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import math
@@ -13,6 +14,7 @@ import re
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +24,7 @@ import numpy as np
 from . import __version__
 from .checking import compare, probe
 from .data import Digits, batches, load_digits, one_hot
+from .deriving import derive
 from .drawing import draw
 from .errors import DataError, RenderError, TinygradMLPError
 from .formatting import nearest
@@ -31,6 +34,7 @@ from .nn import MLP
 from .ops import mse
 from .optim import SGD
 from .running import Process, Stopped
+from .tensor import Tensor
 
 __all__ = ["main"]
 
@@ -127,9 +131,15 @@ def demo(args: argparse.Namespace) -> int:
     comparison = compare(ManualMLP.like(net), x[:BATCH], t[:BATCH], reference=net)
     say(indented(str(comparison), 5))
 
-    say("3  Draw.  Values and gradients of a network that is small enough to be looked at:")
-    files, notes = pictures(folder, history, args.seed)
-    # The derivation of the small network, and the page to step through it, have their place here.
+    loss = small_loss((2, 4, 1), 3, args.seed)
+    say(
+        f"3  Derive.  The backward pass of a smaller network, written out from its graph:"
+        f"\n\n     print(derive(loss))\n\n{indented(str(derive(loss)), 5)}"
+    )
+
+    say("4  Draw.  Values and gradients of the smaller network, and the derivation to run alone:")
+    files, notes = pictures(folder, history, loss)
+    # The page that steps through the backward pass has its place here.
     say("\n".join(f"     {os.fspath(file):30}  {content}" for file, content in files))
     if not args.quiet:
         put("".join(f"     {text}\n\n" for text in notes), sys.stderr)
@@ -219,13 +229,15 @@ def ink(row: Any) -> str:
 
 
 def pictures(
-    folder: Path, history: list[tuple[float, float]], seed: int
+    folder: Path, history: list[tuple[float, float]], loss: Tensor
 ) -> tuple[list[tuple[Path, str]], list[str]]:
-    """Write what can be drawn: the files, and a line for each thing that is missing for more."""
+    """Write what can be shown: the files, and a line for each thing that is missing for more."""
     try:
-        drawing = draw(small_loss((2, 4, 1), 3, seed))
+        drawing = draw(loss)
     except ImportError:
         return [], ["No pictures without the package graphviz: pip install graphviz."]
+    from .rendering import write_whole
+
     files: list[tuple[Path, str]] = []
     notes: list[str] = []
     try:
@@ -234,6 +246,9 @@ def pictures(
     except RenderError as error:
         files.append((drawing.write(folder / "graph.dot"), "the graph, as text for Graphviz"))
         notes.append(str(error))
+    source = folder / "backward.py"
+    write_whole(source, derive(loss).source().encode())
+    files.append((source, "its backward pass, as NumPy alone"))
     if importlib.util.find_spec("matplotlib"):
         files.append((curve(folder / "loss.png", history), "how the loss went down"))
     else:
@@ -292,6 +307,82 @@ def draw_command(args: argparse.Namespace) -> int:
         if not args.quiet:
             note(f"MLP({list(args.sizes)}), batch {args.batch}, seed {args.seed}")
     return OK
+
+
+# --- derive ---------------------------------------------------------------------------------------
+
+FORMATS = {"text": ".txt", "markdown": ".md", "latex": ".tex", "python": ".py", "json": ".json"}
+
+
+def derive_command(args: argparse.Namespace) -> int:
+    """Write out the backward pass of a network, or of the loss that a function returns."""
+    if (args.file is None) == (args.sizes is None):
+        raise DataError("derive: give either --sizes 3,5,2 or FILE:FUNCTION.")
+    loss = small_loss(args.sizes, args.batch, args.seed) if args.sizes else loss_of(args.file)
+    program = derive(loss)
+    form = "json" if args.json else args.format or format_of(args)
+    if form != "python" and (args.worksheet or args.loop):
+        raise DataError(f"derive: --worksheet and --loop make Python, not {form}.")
+    if form == "json":
+        document = {**head(args), "program": program.to_dict()}
+        text = json.dumps(document, indent=2, allow_nan=False)
+    elif form == "python":
+        text = program.worksheet() if args.worksheet else program.source(loop=args.loop)
+    else:
+        text = program.formulas(form)
+    if args.output:
+        from .rendering import write_whole
+
+        write_whole(args.output, f"{text.rstrip()}\n".encode())
+        show(os.fspath(args.output))
+    else:
+        show(text.rstrip())
+    return OK
+
+
+def format_of(args: argparse.Namespace) -> str:
+    """The format, where none is asked for: by the name of the file that it goes to."""
+    if args.worksheet or args.loop:
+        return "python"
+    suffix = args.output.suffix.lower() if args.output else ""
+    return next((form for form, end in FORMATS.items() if end == suffix), "text")
+
+
+def loss_of(file: str) -> Tensor:
+    """What FUNCTION in FILE returns; it runs here, what it prints goes to standard error."""
+    path, name = located(file)
+    if not name:
+        raise DataError(
+            f"derive: say which function of {path.name} makes the loss: {file}:FUNCTION."
+        )
+    scope: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(path.read_bytes(), str(path), "exec"), scope)
+            if not callable(scope.get(name)):
+                close = nearest(name, [k for k, v in scope.items() if callable(v)])
+                hint = f" Did you mean {close}?" if close else ""
+                raise DataError(f"{path.name} has no function {name}.{hint}")
+            loss = scope[name]()
+    except (Exception, SystemExit) as error:
+        raise DataError(trouble(error, path)) from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(loss, Tensor):
+        raise DataError(f"{path.name}: {name}() must return a Tensor, not {type(loss).__name__}.")
+    return loss
+
+
+def trouble(error: BaseException, path: Path) -> str:
+    """What went wrong in a person's file, and on which of its lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
+    if not lines:
+        return str(error)
+    return f"{path.name}, line {lines[-1]}: {type(error).__name__}: {error}"
 
 
 # --- compare --------------------------------------------------------------------------------------
@@ -423,6 +514,17 @@ examples:
   tinygrad-mlp draw --sizes 3,5,2 --batch 2 | dot -Tpdf -o net.pdf
 """
 
+DERIVE = """
+Writes out the backward pass, line by line with its shapes, or as Python that needs only NumPy: of a
+multilayer perceptron, or of the loss (a Tensor) that FUNCTION() in FILE returns. FILE is run.
+
+examples:
+  tinygrad-mlp derive --sizes 3,5,2
+  tinygrad-mlp derive --sizes 3,5,5,2 --loop -o backward.py
+  tinygrad-mlp derive --sizes 3,5,2 --worksheet -o exercise.py
+  tinygrad-mlp derive net.py:loss --format latex
+"""
+
 COMPARE = """
 Compares the backward pass in FILE with autograd, gradient by gradient. The exit status is 0 if all
 agree, 1 if not or if the file fails, 2 if there is nothing to compare.
@@ -440,6 +542,7 @@ examples:
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
     "demo": (demo, "learn handwriting, check the gradients, draw the graph", DEMO),
     "draw": (draw_command, "draw the graph of a network", DRAW),
+    "derive": (derive_command, "write out the backward pass", DERIVE),
     "compare": (compare_command, "check the backward pass in a file", COMPARE),
 }
 
@@ -485,6 +588,16 @@ def parser() -> Parser:
     option("-o", "--output", type=Path, metavar="FILE", help="net.svg, .png, .pdf or .dot")
     number = positive(int, "a whole number")
     option("--batch", type=number, default=3, metavar="N", help="samples in the batch (3)")
+    option = added["derive"].add_argument
+    what = "a Python file, and the function in it that returns the loss"
+    option("file", nargs="?", metavar="FILE:FUNCTION", help=what)
+    what = "neurons of each layer, input first"
+    option("--sizes", type=sizes_of, metavar="3,5,2", help=what)
+    option("--batch", type=number, default=3, metavar="N", help="samples in the batch (3)")
+    option("-o", "--output", type=Path, metavar="FILE", help="backward.py, .txt, .md, .tex, .json")
+    option("--format", choices=list(FORMATS), help="by default that of -o, else text")
+    option("--worksheet", action="store_true", help="leave the backward lines to be filled in")
+    option("--loop", action="store_true", help="write equal layers as a loop")
     option = added["compare"].add_argument
     option("file", metavar="FILE[:NAME]", help="a Python file, and what in it to compare")
     seconds = positive(float, "a number")

@@ -56,6 +56,11 @@ def larger(g: Any, a: Any, b: Any) -> Any:
     return g * (a > b) if is_scalar(b) else (g * (a > b) + g * (a >= b)) / 2
 
 
+def smaller(g: Any, a: Any, b: Any) -> Any:
+    """The same for minimum(a, b)."""
+    return g * (a < b) if is_scalar(b) else (g * (a < b) + g * (a <= b)) / 2
+
+
 def within(a: Any, low: Any, high: Any) -> Any:
     """Where low < a < high; None is no bound."""
     if high is None:
@@ -75,7 +80,7 @@ defvjp(np.square, lambda g, _y, a: 2 * g * a)
 defvjp(np.absolute, lambda g, _y, a: g * np.sign(a))  # 0 at 0
 defvjp(np.tanh, lambda g, y, _a: g * (1 - y * y))
 defvjp(np.maximum, lambda g, _y, a, b: larger(g, a, b), lambda g, _y, a, b: larger(g, b, a))
-defvjp(np.minimum, lambda g, _y, a, b: larger(g, -a, -b), lambda g, _y, a, b: larger(g, -b, -a))
+defvjp(np.minimum, lambda g, _y, a, b: smaller(g, a, b), lambda g, _y, a, b: smaller(g, b, a))
 defvjp(
     np.where,
     None,

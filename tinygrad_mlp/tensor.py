@@ -73,6 +73,8 @@ def binary(op: Function, fun: Function, a: Any, b: Any) -> "Tensor":
         y = b._data
         if b.requires_grad:
             bits += 2
+    elif type(b) is float:
+        y = b
     else:
         b = operand(b)
         y = plain(b)
@@ -617,9 +619,11 @@ def canonical(fun: Function, args: Any, kwargs: dict[str, Any]) -> tuple[Any, di
             f"{name_of(fun)}: {(extra or ['so many arguments'])[0]} cannot be used with Tensors; "
             f"known are ({', '.join(positions + keywords)})."
         )
+    if not given:
+        return args, given
+    filled = list(args)
     values = next(rule.__defaults__ for rule in PRIMITIVES[fun] if rule) or ()
     defaults = dict(zip(positions[::-1], values[::-1], strict=False))
-    filled = list(args)
     while any(name in given for name in positions[len(filled) :]):
         name = positions[len(filled)]
         filled.append(given.pop(name, defaults.get(name)))

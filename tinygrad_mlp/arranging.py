@@ -1,0 +1,221 @@
+"""A recorded graph and its gradients as a derivation: lowered, named, in order."""
+
+import heapq
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .graph import Node, Size
+from .lengths import with_batch
+from .printing import Derivation, fresh, is_parameter
+from .tensor import Tensor
+from .values import Lowering, Number, Value, parts, reads
+
+__all__ = ["arranged", "everything"]
+
+WEIGHT = 8
+"""So many ops stand in one line at most; beyond, a part of it gets a name of its own."""
+
+
+def arranged(loss: Tensor, targets: list[Any], grads: dict[Any, Any]) -> Derivation:
+    """Lower everything, name it, and put it in order."""
+    lowering = Lowering()
+    nodes = everything([loss, *grads.values()])
+    for node in nodes:
+        lowering.lower(node)
+        value = lowering.made[id(node)]
+        if isinstance(value, Value) and value.node is node:
+            value.backward = node.op is not None and node.index > loss.index
+    top = as_line(lowering.made[id(loss)], loss)
+    top.name = top.name or "L"
+    name_inputs([*lowering.inputs, *(lowering.made[id(x)] for x in targets)])
+    forward = [v for v in lowering.same.values() if v.name is not None and not v.backward]
+    unique_names([*lowering.inputs, *sorted(forward, key=position)])
+    name_gradients(lowering, grads)
+    results: list[tuple[Value, Value]] = []
+    owned: set[int] = set()
+    for x in targets:
+        of, value = lowering.made[id(x)], lowering.made[id(grads[x])]
+        fits = isinstance(value, Value) and value.of == of.name and id(value) not in owned
+        if not fits or may_share(value):
+            if fits:  # the copy takes its name
+                value.name, value.of = None, ""
+            value = as_line(value, x, copy=True)
+        owned.add(id(value))
+        value.name, value.of, value.backward = f"d{of.name}", of.name, True
+        results.append((of, value))
+    lines = scheduled(lines_of([top, *(v for _, v in results)]), [v for _, v in results])
+    used = {id(r) for v in lines for r in reads(v)} | {id(x) for x, _ in results}
+    inputs = [v for v in lowering.inputs if id(v) in used]
+    unique_names([*inputs, *lines])
+    derivation = Derivation(inputs, lines, results, top, None)
+    return with_batch(derivation, loss, [n for n in nodes if n.index <= loss.index])
+
+
+def name_gradients(lowering: Lowering, grads: dict[Any, Any]) -> None:
+    """Call the gradient of what has a name d and that name: dZ[1]."""
+    done = set()
+    for x, g in sorted(grads.items(), key=lambda item: item[0].index):
+        name, value = lowering.made[id(x)].name, lowering.made[id(g)]
+        if name is None or name in done:
+            continue
+        done.add(name)
+        if isinstance(value, Value) and value.backward and value.name is None:
+            value.name, value.of = f"d{name}", name
+
+
+VIEWS = {
+    *(np.reshape, np.transpose, np.swapaxes, np.squeeze, np.expand_dims, np.broadcast_to),
+    operator.getitem,
+}
+"""Ops whose result may share memory with what they are applied to."""
+
+
+def may_share(v: Value) -> bool:
+    """Whether the array of `v` may share memory with another: a user's own op may do anything."""
+    if v.op in VIEWS:
+        return isinstance(v.args[0], Value)
+    module = "numpy" if isinstance(v.op, np.ufunc) else str(v.op.__module__)
+    return module.partition(".")[0] not in ("numpy", __package__)
+
+
+def as_line(value: Any, like: Any, copy: bool = False) -> Value:
+    """`value` as a value with a line of its own: a number stretched, an array copied."""
+    if isinstance(value, Number):
+        return Value(np.broadcast_to, (value, tuple(Number(n) for n in like.shape)), {}, like._data)
+    if copy or value.op is None:
+        return Value(np.copy, (value,), {}, like._data)
+    return value  # type: ignore[no-any-return]  # it is a Value
+
+
+def everything(roots: Iterable[Any]) -> list[Any]:
+    """All nodes that the roots were computed from, earliest first."""
+    stack = list(dict.fromkeys(roots))
+    seen = set(stack)
+    for node in stack:  # grows while it is walked
+        for a in [*node.args, *node.kwargs.values()]:
+            fresh = [b for b in sources(a) if b not in seen]
+            seen.update(fresh)
+            stack += dict.fromkeys(fresh)
+    return sorted(stack, key=lambda n: n.index)
+
+
+def sources(a: Any) -> list[Node]:
+    """The nodes in one argument, those whose length it is included."""
+    found: list[Node] = []
+    stack = [a]
+    while stack:
+        a = stack.pop()
+        if isinstance(a, Node):
+            found.append(a)
+        elif isinstance(a, Size):
+            stack += a.source
+        elif isinstance(a, tuple):
+            stack += a
+        elif isinstance(a, slice):
+            stack += [a.start, a.stop, a.step]
+    return found
+
+
+def name_inputs(values: list[Any]) -> None:
+    """Names for those that have none: w, w2 ... for parameters, v for what was computed, c else."""
+    taken = {v.name for v in values if isinstance(v, Value)}
+    last: dict[str, int] = {}
+    for v in values:
+        if isinstance(v, Value) and v.name is None:
+            base = "v" if v.op is not None else "w" if is_parameter(v) else "c"
+            v.name, n = base, last.get(base, 1)
+            while v.name in taken:
+                n += 1
+                v.name = f"{base}{n}"
+            v.unnamed = True
+            last[base] = n
+            taken.add(v.name)
+
+
+def lines_of(roots: list[Value]) -> list[Value]:
+    """The values with lines of their own: named ones, some used twice, parts of long ones."""
+    seen = {id(v): v for v in roots}
+    stack = list(roots)
+    uses: dict[int, int] = {}
+    for v in stack:  # grows while it is walked
+        for b in parts(v):
+            if isinstance(b, Value):
+                uses[id(b)] = uses.get(id(b), 0) + 1
+                if id(b) not in seen:
+                    seen[id(b)] = b
+                    stack.append(b)
+    taken = {v.name for v in seen.values()}
+    weight: dict[int, int] = {}
+    lines: list[Value] = []
+    n = 0
+    for v in sorted((v for v in stack if v.op is not None), key=position):
+        inner = [b for b in parts(v) if isinstance(b, Value) and b.op and b.name is None]
+        weight[id(v)] = 1 + sum(weight[id(b)] for b in inner)
+        if v.name is None and (
+            weight[id(v)] >= WEIGHT or (uses.get(id(v), 0) > 1 and not is_cheap(v))
+        ):
+            n += 1
+            while f"h{n}" in taken:
+                n += 1
+            v.name = f"h{n}"
+            taken.add(v.name)
+        if v.name is not None:
+            lines.append(v)
+    return lines
+
+
+def position(v: Value) -> tuple[bool, float]:
+    """When a value is made: forward before backward, then by the number of its node."""
+    return (bool(v.backward), math.inf if v.node is None else v.node.index)
+
+
+def is_cheap(v: Value) -> bool:
+    """Whether a value may stand in several lines: the transpose of something named."""
+    return v.op in (np.transpose, np.swapaxes) and v.args[0].name is not None
+
+
+def scheduled(lines: list[Value], results: list[Value]) -> list[Value]:
+    """The order of the lines: each result as soon as what it needs is there, in their own order."""
+    last = set(map(id, results))
+    steps = sorted((v for v in lines if id(v) not in last), key=position)
+    rank = {id(v): i for i, v in enumerate([*steps, *results])}
+    missing: dict[int, int] = {}
+    needed_by: dict[int, list[Value]] = {}
+    ready: tuple[list[Any], list[Any]] = ([], [])  # steps, results: heaps of ranks
+    made = [*steps, *results]
+
+    def offer(v: Value) -> None:
+        heapq.heappush(ready[id(v) in last], rank[id(v)])
+
+    for v in made:
+        before = [r for r in reads(v) if id(r) in rank]
+        missing[id(v)] = len(before)
+        for r in before:
+            needed_by.setdefault(id(r), []).append(v)
+        if not before:
+            offer(v)
+    forward = sum(not v.backward for v in steps)
+    order: list[Value] = []
+    while len(order) < len(made):
+        first = ready[1] if ready[1] and (forward == 0 or not ready[0]) else ready[0]
+        v = made[heapq.heappop(first)]
+        forward -= not v.backward
+        order.append(v)
+        for w in needed_by.get(id(v), ()):
+            missing[id(w)] -= 1
+            if not missing[id(w)]:
+                offer(w)
+    return order
+
+
+def unique_names(values: list[Value]) -> None:
+    """Of values with one name, the later ones get a number."""
+    taken: set[str] = set()
+    last: dict[str, int] = {}
+    for v in values:
+        v.name = fresh(str(v.name), taken, last)
+        taken.add(v.name)

@@ -1,0 +1,325 @@
+"""One number of a program, written out with the numbers that it was computed from.
+
+An entry of an array is an expression in entries of other arrays. It is written twice: with names
+and running indices, and with the numbers themselves.
+"""
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import ShapeError
+from .formatting import name_of, nearest
+from .ops import mse, relu
+from .printing import INFIX, Derivation, Printer
+from .values import Length, Number, Value
+
+__all__ = ["explain"]
+
+TERMS = 8
+"""So many terms of a sum are written; of more the first and the last."""
+
+FUNCTIONS: dict[Any, str] = {
+    **{np.exp: "exp", np.log: "log", np.sqrt: "sqrt", np.tanh: "tanh", np.absolute: "abs"},
+    **{np.sign: "sign", np.square: "square", np.maximum: "max", np.minimum: "min"},
+}
+LETTERS = "kjmpqrsabcdefghuvwxyz"
+SUM, PRODUCT, UNARY, POWER, ATOM = 4, 5, 6, 7, 8
+Text = tuple[str, int]
+Index = tuple[Any, ...]
+
+
+class Beyond(Exception):
+    """An op whose entries are not written out."""
+
+
+def explain(d: Derivation, arrays: dict[str, Any], name: str, index: Sequence[int]) -> str:
+    """The entry of one line as a sum, see :meth:`Program.explain`."""
+    known = {str(v.name): v for v in [*d.inputs, *d.lines]}
+    v = known.get(name)
+    if v is None:
+        close = nearest(name, list(known))
+        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}."
+        raise ShapeError(f"explain: no line or input {name!r:.60}; {hint}")
+    value = np.asarray(arrays[name])
+    place = within(name, index, value.shape)
+    left = f"{name}{brackets(place)}"
+    total = number(value[place])
+    if v.op is None:
+        return f"{left} = {total}"
+    parts = [left]
+    try:
+        parts.append(Writer(arrays, None).definition(v, tuple(map(int, place)))[0])
+        parts.append(Writer(arrays, number).definition(v, tuple(map(int, place)))[0])
+    except Beyond:
+        parts[1:] = [Printer().definition(v)[0]]
+    return " = ".join(dict.fromkeys([*parts, total]))
+
+
+def within(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index, counted from the front; an error if there is no such entry."""
+    index = index if isinstance(index, (tuple, list)) else (index,)
+    try:
+        place = tuple(map(operator.index, index))
+    except TypeError as error:
+        raise ShapeError(f"explain: {name}[{index}]: an index is made of integers.") from error
+    if len(place) != len(shape):
+        raise ShapeError(
+            f"explain: {name} {shape} has {len(shape)} axes; the index {place} has {len(place)}."
+        )
+    if any(not -n <= i < n for i, n in zip(place, shape)):
+        raise ShapeError(f"explain: {name} {shape} has no entry {place}.")
+    return tuple([i % n for i, n in zip(place, shape)])
+
+
+def brackets(index: Index) -> str:
+    """An index as text; a scalar has none."""
+    return f"[{','.join(map(str, index))}]" if index else ""
+
+
+def number(x: Any) -> str:
+    """A number, short."""
+    return f"{x or 0:.4g}" if isinstance(x, (float, np.floating)) else str(int(x))  # no -0
+
+
+class Writer:
+    """Entries as text: with names, or with the numbers if `show` says how to write one."""
+
+    def __init__(self, arrays: dict[str, Any], show: Callable[[Any], str] | None) -> None:
+        self.arrays, self.show = arrays, show
+        self.letters: list[str] = []  # those that run already
+
+    def shape(self, a: Any) -> tuple[int, ...]:
+        """The shape an operand has in this run; known for what has a name."""
+        if not isinstance(a, Value):
+            return ()
+        return np.shape(self.arrays[a.name]) if a.name in self.arrays else self.inner_shape(a)
+
+    def inner_shape(self, a: Value) -> tuple[int, ...]:
+        """The shape of a part of a line."""
+        return np.shape(evaluated(a, self.arrays))
+
+    def text(self, a: Any, index: Index, least: int = 0) -> str:
+        """One entry of an operand, in parentheses if it binds less than `least`."""
+        text, binds = self.entry(a, index)
+        return f"({text})" if binds < least else text
+
+    def entry(self, a: Any, index: Index) -> Text:
+        """One entry of an operand."""
+        if isinstance(a, Number):
+            text = f"{a.number:.6g}" if isinstance(a.number, float) else str(a.number)
+            return text, ATOM if text[0] != "-" else UNARY
+        if not isinstance(a, Value):  # a length, or arithmetic on lengths
+            return (str(evaluated(a, self.arrays)) if self.show else Printer().text(a, ATOM)), ATOM
+        shape = self.shape(a)  # a stretched operand has fewer axes, or axes of one
+        index = index[len(index) - len(shape) :]
+        index = tuple([0 if n == 1 else i for i, n in zip(index, shape)])
+        if a.name is None:
+            return self.definition(a, index)
+        if self.show is None:
+            return f"{a.name}{brackets(index)}", ATOM
+        text = self.show(np.asarray(self.arrays[a.name])[index])
+        return text, ATOM if text[0] != "-" else UNARY
+
+    def definition(self, v: Value, index: Index) -> Text:
+        """One entry of what the op of `v` makes."""
+        op, args = v.op, v.args
+        if op is np.matmul:
+            return self.product(args, index)
+        if op in INFIX:
+            return self.infix(op, args, index)
+        if op is np.negative:
+            return f"-{self.text(args[0], index, UNARY)}", UNARY
+        if op is np.power:
+            base = self.text(args[0], index, ATOM)
+            return f"{base}**{self.text(args[1], index, UNARY)}", POWER
+        if op is relu:
+            return f"max({self.text(args[0], index)}, 0)", ATOM
+        if op in FUNCTIONS:
+            return f"{FUNCTIONS[op]}({', '.join(self.text(a, index) for a in args)})", ATOM
+        if op is np.where:
+            return self.where(args, index)
+        if op in (np.sum, np.mean):
+            return self.reduced(v, index)
+        if op is mse and len(args) == 2 and not v.kwargs:
+            return self.mse(args)
+        return self.entry(*self.moved(v, index))
+
+    def infix(self, op: Any, args: tuple[Any, ...], index: Index) -> Text:
+        """Two entries with a sign between them; of a comparison, whether it holds."""
+        sign, binds = INFIX[op]
+        if self.show is not None and binds < SUM:
+            return str(int(evaluated(Value(op, args, {}, np.empty(0)), self.arrays, index))), ATOM
+        left = self.text(args[0], index, binds + (binds < SUM))
+        gap = "" if self.show is not None and binds == PRODUCT else " "
+        return f"{left}{gap}{sign}{gap}{self.text(args[1], index, binds + 1)}", binds
+
+    def where(self, args: tuple[Any, ...], index: Index) -> Text:
+        """The entry that is chosen."""
+        if self.show is None:
+            return f"where({', '.join(self.text(a, index) for a in args)})", ATOM
+        return self.entry(args[1] if entry_of(args[0], self.arrays, index) else args[2], index)
+
+    def sum(self, sizes: Sequence[int], term: Callable[[Index], Text], first: str) -> Text:
+        """A sum over running indices: with Σ, the first called `first`; or term by term."""
+        if self.show is None:
+            place: list[Any] = []
+            running = []
+            for j, size in enumerate(sizes):
+                names = [c for c in (first if j == 0 else "", *LETTERS) if c not in self.letters]
+                letter = next(c for c in names if c)
+                place.append(letter if size != 1 else 0)
+                if size != 1:
+                    running.append(letter)
+                    self.letters.append(letter)
+            text, binds = term(tuple(place))
+            if not running:
+                return text, binds
+            return f"Σ_{','.join(running)} {f'({text})' if binds < PRODUCT else text}", SUM
+        count = math.prod(sizes)
+        indices = itertools.product(*map(range, sizes))
+        if count > TERMS:
+            head = list(itertools.islice(indices, 3))
+            tail = [tuple(map(int, np.unravel_index(k, sizes))) for k in (count - 2, count - 1)]
+            terms = [*(self.term(term, i) for i in head), "…", *(self.term(term, i) for i in tail)]
+        else:
+            terms = [self.term(term, i) for i in indices]
+        return " + ".join(terms) or "0", ATOM if count < 2 else SUM
+
+    def term(self, term: Callable[[Index], Text], index: Index) -> str:
+        """One term of a sum."""
+        text, binds = term(index)
+        return f"({text})" if binds < PRODUCT else text
+
+    def product(self, args: tuple[Any, ...], index: Index) -> Text:
+        """One entry of a matrix product: the sum over the axis in the middle."""
+        a, b = args
+        left, right = len(self.shape(a)), len(self.shape(b))
+        rows = index[: len(index) - (right > 1)]
+        columns = index[len(index) - 1 :] if right > 1 else ()
+        stack = rows[:-1] if left > 1 else rows
+
+        def term(k: Index) -> Text:
+            x = self.text(a, (*rows, *k) if left > 1 else k, PRODUCT)
+            y = self.text(b, (*stack, *k, *columns) if right > 1 else k, UNARY)
+            return (f"{x} * {y}" if self.show is None else f"{x}*{y}"), PRODUCT
+
+        over_batch = isinstance(a, Value) and a.name is None and a.op is np.transpose
+        return self.sum(self.shape(a)[-1:], term, "n" if over_batch else "k")
+
+    def reduced(self, v: Value, index: Index) -> Text:
+        """One entry of a sum or mean over axes."""
+        options = [*v.args[1:], v.kwargs.get("axis")]
+        axis = options[0].number if isinstance(options[0], Number) else options[0]
+        shape = self.shape(v.args[0])
+        axes = range(len(shape)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+        over = sorted({operator.index(getattr(i, "number", i)) % len(shape) for i in axes})
+        kept = [i for i in range(len(shape)) if i not in over]
+        rest = [index[i] for i in kept] if v.kwargs.get("keepdims") else list(index)
+        sizes = [shape[i] for i in over]
+
+        def term(running: Index) -> Text:
+            place = {**dict(zip(kept, rest)), **dict(zip(over, running))}
+            return self.entry(v.args[0], tuple([place[i] for i in range(len(shape))]))
+
+        text, binds = self.sum(sizes, term, "k" if over and over[0] else "n")
+        if v.op is np.sum:
+            return text, binds
+        return f"({text}) / {math.prod(sizes)}", PRODUCT
+
+    def mse(self, args: tuple[Any, ...]) -> Text:
+        """The mean of the squared errors."""
+        y, t = args
+        shape = self.shape(y)
+
+        def term(index: Index) -> Text:
+            return f"({self.text(y, index)} - {self.text(t, index, PRODUCT)})**2", POWER
+
+        text, binds = self.sum(shape, term, "n")
+        count = self.text(Length(y, 0), (), ATOM) if shape else "1"
+        return f"{text if binds > SUM else f'({text})'} / {count}", PRODUCT
+
+    def moved(self, v: Value, index: Index) -> tuple[Any, Index]:
+        """Which entry of its argument an entry is, for ops that move entries around."""
+        a = v.args[0]
+        shape = self.shape(a)
+        if v.op in (np.copy, np.broadcast_to) or name_of(v.op) == "astype":
+            return a, index
+        if not isinstance(a, Value) or v.op not in MOVES:
+            raise Beyond
+        places = np.arange(math.prod(shape)).reshape(shape)
+        out = evaluated(Value(v.op, (places, *v.args[1:]), v.kwargs, places), self.arrays)
+        if any(isinstance(i, str) for i in index):
+            if v.op is np.reshape or not all(map(is_whole, v.args[1:])):
+                raise Beyond
+            return a, shifted(out, shape, index)
+        return a, tuple(map(int, np.unravel_index(int(out[index]), shape))) if shape else ()
+
+
+MOVES = {np.transpose, np.swapaxes, np.reshape, np.expand_dims, np.squeeze, operator.getitem}
+
+
+def is_whole(part: Any) -> bool:
+    """Whether a part of an index keeps neighbours neighbours."""
+    if isinstance(part, slice):
+        return part.step is None or part.step == Number(1)
+    return not isinstance(part, (Value, list))
+
+
+def shifted(out: Any, shape: tuple[int, ...], index: Index) -> Index:
+    """The entry of the argument for an index with letters; `out` holds the places of entries."""
+    base = list(map(int, np.unravel_index(int(out[(0,) * out.ndim]), shape)))
+    result: list[Any] = list(base)
+    for axis, i in enumerate(index):
+        if out.shape[axis] > 1:
+            one = tuple([int(k == axis) for k in range(out.ndim)])
+            step = np.subtract(np.unravel_index(int(out[one]), shape), base)
+            to = int(np.flatnonzero(step)[0])
+            start = base[to]
+            result[to] = i + start if isinstance(i, int) else f"{i}+{start}" if start else i
+    return tuple(result)
+
+
+def entry_of(a: Any, arrays: dict[str, Any], index: Index) -> Any:
+    """One entry of an operand, stretched as far as the index reaches."""
+    value = np.asarray(evaluated(a, arrays))
+    place = index[len(index) - value.ndim :]
+    return value[tuple([0 if n == 1 else i for i, n in zip(place, value.shape)])]
+
+
+def evaluated(a: Any, arrays: dict[str, Any], index: Index | None = None) -> Any:
+    """The value of an operand, or (with an index) one entry of an infix op."""
+    if isinstance(a, Number):
+        return a.number if a.dtype is None else a.dtype.type(a.number)
+    if isinstance(a, Length):
+        value = np.asarray(evaluated(a.value, arrays))
+        return value.size if a.axis is None else value.shape[a.axis]
+    if isinstance(a, tuple) and a and isinstance(a[0], str):
+        sign = {"+": operator.add, "*": operator.mul, "-": operator.sub, "//": operator.floordiv}
+        terms = [evaluated(b, arrays) for b in a[1:]]
+        total = terms[0]
+        for b in terms[1:]:
+            total = sign[a[0]](total, b)
+        return total
+    if isinstance(a, tuple):
+        return tuple([evaluated(b, arrays) for b in a])
+    if isinstance(a, slice):
+        return slice(*(evaluated(b, arrays) for b in (a.start, a.stop, a.step)))
+    if not isinstance(a, Value):
+        return a
+    if a.name is not None:
+        return arrays[a.name]
+    if index is not None:
+        return a.op(*(entry_of(b, arrays, index) for b in a.args))
+    args = [evaluated(b, arrays) for b in a.args]
+    kwargs = {k: evaluated(b, arrays) for k, b in a.kwargs.items()}
+    if a.op is operator.getitem:
+        return args[0][tuple(args[1:])]
+    if a.op in (np.concatenate, np.stack):
+        return a.op(args, **kwargs)
+    args += [None] * (3 - len(args) if a.op is np.clip else 0)
+    return a.op(*args, **kwargs)

@@ -1,0 +1,210 @@
+"""A derivation for people: listing, Markdown, LaTeX, HTML, JSON."""
+
+import html
+import operator
+import re
+from typing import Any
+
+import numpy as np
+
+from .errors import ShapeError
+from .formatting import name_of, nearest
+from .ops import mse, relu
+from .printing import (
+    ATOM,
+    INFIX,
+    POWER,
+    UNARY,
+    Derivation,
+    Line,
+    Printer,
+    is_parameter,
+    shape_comment,
+)
+from .values import Length, Number, Value
+
+__all__ = ["as_dict", "as_html", "formulas", "listing"]
+
+ROLES = ("forward", "backward")
+
+
+def listing(d: Derivation, lines: list[Line]) -> str:
+    """The lines with their shapes, forward and backward."""
+    width = min(60, max((len(f"{row.name} = {row.text}") for row in lines), default=0))
+    rows = []
+    for role in ROLES:
+        rows.append(role)
+        for v, row in zip(d.lines, lines, strict=True):
+            if row.role == role:
+                rows.append(f"    {f'{row.name} = {row.text}':<{width}}  # {shape_comment(v)}")
+    return "\n".join(rows)
+
+
+def as_html(d: Derivation, lines: list[Line]) -> str:
+    """The listing as a piece of a page: two headings, two tables."""
+    parts = []
+    for role in ROLES:
+        parts.append(f"<h4>{role}</h4>\n<table>")
+        for v, row in zip(d.lines, lines, strict=True):
+            if row.role == role:
+                cells = (f"{row.name} = {row.text}", shape_comment(v))
+                code = "".join(
+                    f'<td style="text-align: left"><code>{html.escape(c)}</code></td>'
+                    for c in cells
+                )
+                parts.append(f"<tr>{code}</tr>")
+        parts.append("</table>")
+    return "\n".join(parts)
+
+
+def as_dict(d: Derivation, lines: list[Line], results: dict[str, str]) -> dict[str, Any]:
+    """Plain lists, dicts, text and integers; ``version`` changes when the meaning does."""
+    return {
+        "version": 1,
+        "inputs": [
+            {
+                "name": v.name,
+                "shape": list(v.shape),
+                "dtype": str(v.dtype),
+                "parameter": is_parameter(v),
+            }
+            for v in d.inputs
+        ],
+        "lines": [
+            {**row._asdict(), "args": list(row.args), "shape": list(row.shape)} for row in lines
+        ],
+        "results": dict(results),
+        "batch": d.batch,
+    }
+
+
+def formulas(d: Derivation, lines: list[Line], form: str) -> str:
+    """The lines as text, as a Markdown table, or as aligned equations for LaTeX."""
+    if form == "text":
+        return listing(d, lines)
+    if form == "markdown":
+        rows = ["| | formula | shape |", "| --- | --- | --- |"]
+        for v, row in zip(d.lines, lines, strict=True):
+            cells = (row.role, f"{row.name} = {row.text}", shape_comment(v))
+            rows.append(f"| {cells[0]} | {code_cell(cells[1])} | {code_cell(cells[2])} |")
+        return "\n".join(rows)
+    if form == "latex":
+        printer = Latex()
+        rows = [f"{printer.name(v)} &= {printer.definition(v)[0]}" for v in d.lines]
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+    close = nearest(str(form), ["text", "markdown", "latex"])
+    hint = f"; did you mean {close!r}?" if close else "."
+    raise ShapeError(f"formulas: {form!r}: use one of text, markdown, latex{hint}")
+
+
+def code_cell(text: str) -> str:
+    """Code in a cell of a Markdown table: a bar would end the cell, a backtick the code."""
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    gap = " " if len(ticks) > 1 else ""
+    return f"{ticks}{gap}{text}{gap}{ticks}".replace("|", "\\|")
+
+
+# --- LaTeX ----------------------------------------------------------------------------------------
+
+SPECIAL = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    **{"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"},
+}
+SIGNS: dict[Any, str] = {
+    **{np.multiply: r"\odot", np.matmul: r"\,", np.less_equal: r"\le", np.greater_equal: r"\ge"},
+    **{np.not_equal: r"\ne", np.bitwise_and: r"\land", np.bitwise_or: r"\lor"},
+    **{np.floor_divide: r"\mathbin{/\!/}", np.equal: "="},
+}
+NAMED: dict[Any, str] = {np.exp: r"\exp", np.log: r"\log", np.tanh: r"\tanh", np.maximum: r"\max"}
+NAMED[np.minimum] = r"\min"
+
+
+def plain(text: str) -> str:
+    """Text as text, whatever is in it."""
+    return "\\text{" + "".join(SPECIAL.get(c, c) for c in text) + "}"
+
+
+class Latex(Printer):
+    """Expressions as mathematics: indices below, transposes above, products entry by entry as ⊙."""
+
+    def name(self, v: Value) -> str:
+        """W[0] as W_{0}, dW[0] as the derivative of the loss by it."""
+        text = str(v.name)
+        match = re.fullmatch(r"([A-Za-z]+)((?:\[\d+\])*)", text)
+        if v.of and text == f"d{v.of}":
+            of = Value(None, (), {}, v)
+            of.name = v.of
+            return rf"\frac{{\partial L}}{{\partial {self.name(of)}}}"
+        if match is None:
+            return plain(text)
+        base = match[1] if len(match[1]) == 1 else rf"\mathrm{{{match[1]}}}"
+        below = ",".join(re.findall(r"\d+", match[2]))
+        return f"{base}_{{{below}}}" if below else base
+
+    def text(self, a: Any, least: int = 0) -> str:
+        """`a`, in parentheses if it binds less than `least`."""
+        text, binds = self.expression(a)
+        return rf"\left({text}\right)" if binds < least else text
+
+    def expression(self, a: Any) -> tuple[str, int]:
+        """The text of `a` and how tightly it binds."""
+        if isinstance(a, Value):
+            return (self.name(a), ATOM) if a.name is not None else self.definition(a)
+        if isinstance(a, Number) and isinstance(a.number, (int, float)):
+            text = f"{a.number:.6g}"
+            if "e" in text:
+                mantissa, exponent = text.split("e")
+                return rf"{mantissa} \cdot 10^{{{int(exponent)}}}", 5
+            return text, UNARY if text[0] == "-" else ATOM
+        if isinstance(a, Length):
+            below = "" if a.axis is None else f"_{{{a.axis}}}"
+            return rf"\left|{self.text(a.value)}\right|{below}", ATOM
+        return plain(Printer().text(a)), ATOM
+
+    def definition(self, v: Value) -> tuple[str, int]:
+        """The op of `v` applied to its arguments."""
+        op, args = v.op, v.args
+        if op is np.divide:
+            return rf"\frac{{{self.text(args[0])}}}{{{self.text(args[1])}}}", ATOM
+        if op in INFIX:
+            sign, binds = INFIX[op]
+            scaled = op is np.multiply and any(is_scalar(a) for a in args)
+            left = self.text(args[0], binds + (binds == 1))
+            sign = r"\," if scaled else SIGNS.get(op, sign)
+            return f"{left} {sign} {self.text(args[1], binds + 1)}", binds
+        if op is np.negative:
+            return f"-{self.text(args[0], UNARY)}", UNARY
+        if op in (np.power, np.square):
+            below = self.text(args[1]) if op is np.power else "2"
+            return f"{{{self.text(args[0], ATOM)}}}^{{{below}}}", POWER
+        if op is np.transpose and len(args) == 1:
+            return rf"{{{self.text(args[0], ATOM)}}}^{{\top}}", POWER
+        if op is np.sqrt:
+            return rf"\sqrt{{{self.text(args[0])}}}", ATOM
+        if op is np.absolute:
+            return rf"\left|{self.text(args[0])}\right|", ATOM
+        if op in NAMED or op is relu:
+            inner = ", ".join(self.text(a) for a in args)
+            return rf"{NAMED.get(op, plain('relu'))}\left({inner}\right)", ATOM
+        if op is np.sum and not v.kwargs and isinstance((*args, None)[1], (Number, type(None))):
+            axis = f"_{{\\text{{axis {args[1].number}}}}}" if len(args) > 1 else ""
+            return rf"\sum{axis} {self.text(args[0], 5)}", 4
+        if op is mse and len(args) == 2 and not v.kwargs and args[0].shape:
+            y, t = self.text(args[0], 4), self.text(args[1], 5)
+            count = self.text(Length(args[0], 0))
+            return rf"\frac{{1}}{{{count}}} \sum \left({y} - {t}\right)^2", 5
+        if op is operator.getitem:
+            index = ", ".join(self.part(b) for b in args[1:])
+            return rf"{self.text(args[0], ATOM)}\left[{index}\right]", ATOM
+        given = [self.text(a) for a in args]
+        given += [rf"{plain(f'{k}=')} {self.text(a)}" for k, a in v.kwargs.items()]
+        return rf"{plain(name_of(op))}\left({', '.join(given)}\right)", ATOM
+
+    def part(self, a: Any) -> str:
+        """One part of an index."""
+        return plain(Printer().part(a)) if isinstance(a, slice) else self.text(a)
+
+
+def is_scalar(a: Any) -> bool:
+    """Whether an operand has no axes."""
+    return not isinstance(a, Value) or not a.shape
