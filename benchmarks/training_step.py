@@ -8,6 +8,7 @@ numpy   what a person writes: fresh arrays, ``@``, ``.sum(axis=0)``, ``* (A > 0)
 out     the same with every array allocated once and filled through ``out=``
 eager   ``mse(net(x), t)``, ``backward()``, ``SGD.step()`` of this package
 jit     the same through ``jit(f, optimizer)``
+torch   PyTorch in its leanest form, where it is installed
 
 A round runs every contender for at least 20 ms. What is printed is the median over the rounds of
 the ratio to `numpy` within the round, with the 10th and 90th percentile: the machine drifts, the
@@ -16,6 +17,7 @@ scaled so that no value becomes denormal.
 """
 
 import argparse
+import importlib.util
 import json
 import platform
 import statistics
@@ -133,7 +135,33 @@ def jit_step(W: list[Any], B: list[Any], x: Any, t: Any) -> Callable[[], Any]:
     return lambda: run(x, t)
 
 
+def torch_step(W: list[Any], B: list[Any], x: Any, t: Any) -> Callable[[], Any]:
+    """PyTorch in its leanest form: addmm, autograd.grad, one fused update."""
+    import torch
+
+    torch.set_num_threads(1)
+    n = len(W)
+    parameters = [torch.from_numpy(a.copy()).requires_grad_() for a in (*W, *B)]
+    inputs, targets = torch.from_numpy(x), torch.from_numpy(t)
+
+    def step() -> Any:
+        y = inputs
+        for i in range(n):
+            y = torch.addmm(parameters[n + i], y, parameters[i])
+            if i < n - 1:
+                y = torch.relu(y)
+        loss = (y - targets).square().sum() / len(y)
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            torch._foreach_add_(parameters, gradients, alpha=-LR)
+        return loss.detach()
+
+    return step
+
+
 CONTENDERS = {"numpy": numpy_step, "out": out_step, "eager": eager_step, "jit": jit_step}
+if importlib.util.find_spec("torch"):
+    CONTENDERS["torch"] = torch_step
 
 
 def measure(sizes: tuple[int, ...], batch: int, dtype: Any, rounds: int) -> dict[str, Any]:

@@ -119,14 +119,20 @@ def arrays_for(seed: int, n: int, dtype: Any = np.float64) -> dict[str, Any]:
     return {"x": np.random.default_rng(seed + n).normal(size=(n, 3)).astype(dtype), **arrays}
 
 
-def build(seed: int, arrays: dict[str, Any], first: Any = None) -> tuple[Any, list[Tensor]]:
+def build(
+    seed: int, arrays: dict[str, Any], first: Any = None, given: list[Tensor] | None = None
+) -> tuple[Any, list[Tensor]]:
     """A loss and its leaves: what is built follows from the seed, and from what shapes allow.
 
-    Every second graph records constants too; two of five hold a gradient and what is made of it.
+    `given` are x and the leaves, if there are some already. Every second graph records constants
+    too; two of five hold a gradient and what is made of it.
     """
     rng = np.random.default_rng(seed)
-    leaves = [Tensor(arrays[name], True, name) for name in SHAPES]
-    pool: list[Any] = [Tensor(arrays["x"], name="x"), *leaves]
+    x, *leaves = given or [
+        Tensor(arrays["x"], name="x"),
+        *(Tensor(arrays[name], True, name) for name in SHAPES),
+    ]
+    pool: list[Any] = [x, *leaves]
     steps = list(STEPS)
     plan = [first] if first else []
     plan += [steps[i] for i in rng.integers(len(steps), size=rng.integers(3, 9))]

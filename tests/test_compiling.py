@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import graphs
 import numpy as np
 import pytest
 
@@ -149,6 +150,47 @@ def test_other_graphs_compiled_equal_the_graph(name):
                 np.testing.assert_allclose(got[id(p)], p.grad, rtol=1e-10, atol=1e-12)
 
 
+def check_random_graph(seed):
+    """The program of a random graph leaves the gradients of the graph, for other data too."""
+    arrays = graphs.arrays_for(seed, 5)
+    leaves = [Tensor(arrays[name], True, name) for name in graphs.SHAPES]
+    steps = list(graphs.STEPS)
+
+    def f(x):
+        return graphs.build(seed, arrays, steps[seed % len(steps)], [x, *leaves])[0]
+
+    run = jit(f)
+    for x in (arrays["x"], arrays["x"] * 0.9):
+        loss = run(x)
+        got = [p.grad for p in leaves]
+        for p in leaves:
+            p.grad = None
+        expected = f(Tensor(x, name="x"))
+        expected.backward()
+        np.testing.assert_allclose(loss, expected.data, rtol=1e-10, err_msg=str(seed))
+        for a, p in zip(got, leaves, strict=True):
+            assert (a is None) == (p.grad is None), seed
+            if a is not None:
+                scale = max(1.0, float(np.max(np.abs(p.grad))))
+                np.testing.assert_allclose(
+                    a, p.grad, rtol=1e-9, atol=1e-11 * scale, err_msg=f"{seed} {p.name}"
+                )
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_random_graphs_compiled_equal_the_graph(part):
+    with np.errstate(all="ignore"):
+        for seed in range(part, 160, 8):
+            check_random_graph(seed)
+
+
+@pytest.mark.slow
+def test_a_thousand_random_graphs_compiled_equal_the_graph():
+    with np.errstate(all="ignore"):
+        for seed in range(160, 1160):
+            check_random_graph(seed)
+
+
 def test_parameters_of_two_dtypes_are_compiled():
     a = Tensor(np.ones(3, np.float32), requires_grad=True)
     b = Tensor(np.full(3, 2.0), requires_grad=True)
@@ -173,6 +215,7 @@ def test_every_set_of_shapes_has_a_program_of_its_own():
         x, t = data((3, 4, 2), batch, np.float64)
         np.testing.assert_allclose(run(x, t), mse(net(x), t).data, rtol=1e-12)
     assert len(run._plans) == 3
+    assert run._plan is run._plans[((1, 3), np.dtype(float)), ((1, 2), np.dtype(float))]
 
 
 def test_arguments_may_be_lists_and_constant_tensors():
@@ -282,7 +325,7 @@ def test_source_and_program_are_the_text_that_ran():
     run = jit(lambda x, t: mse(net(x), t), SGD(net.parameters(), 0.1))
     run(*data((2, 3, 1), 4, np.float64))
     assert run.source.startswith("def run(x, t):\n    dot(x, W0, ")
-    assert "out=dZ1)" in run.source
+    assert "multiply(dA1, " in run.source
     assert "subtract(parameters, step, parameters)" in run.source
     assert str(run.program).startswith("forward\n    Z[1] = x @ W[0] + B[0]")
 

@@ -5,8 +5,11 @@ instructions; a plan of which result may lie where gives each its buffer; what i
 derived text with the buffers as outputs, under the same names.
 """
 
+import functools
 import math
+import operator
 import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,8 +26,12 @@ from .values import Length, Number, Value, key_of
 
 __all__ = ["Compiled", "jit"]
 
+ndarray = np.ndarray
 VIEWS = {np.transpose, np.swapaxes, np.reshape, np.expand_dims, np.squeeze, np.broadcast_to}
 """Ops whose result may share the memory of their first argument."""
+
+
+SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv}
 
 
 class Instruction(NamedTuple):
@@ -80,10 +87,7 @@ class Builder:
         if isinstance(a, Length):
             return a.value.shape[a.axis] if a.axis is not None else math.prod(a.value.shape)
         if isinstance(a, tuple) and a and isinstance(a[0], str):
-            left, right = self.size(a[1]), self.size(a[2])
-            return {"+": left + right, "-": left - right, "*": left * right}.get(
-                a[0], left // right if right else 0
-            )
+            return functools.reduce(SIGNS[a[0]], map(self.size, a[1:]))
         return a
 
     def plain(self, a: Any) -> Any:
@@ -150,7 +154,8 @@ class Builder:
             names = [self.operand(a, dtype) for a in args]
             self.scope[op.__name__] = op
             reads = [n for n, a in zip(names, args, strict=True) if isinstance(a, Value)]
-            text = f"{op.__name__}({', '.join(names)}, out={{out}})"
+            out = "out={out}" if op in (np.maximum, np.minimum) else "{out}"  # as NumPy wants it
+            text = f"{op.__name__}({', '.join(names)}, {out})"
             return self.add(name, text, reads, v, in_place=True)
         return self.call(v, name)
 
@@ -357,12 +362,14 @@ class Plan:
         if len(args) != len(self.kinds):
             return False
         for a, (shape, dtype) in zip(args, self.kinds):
-            if a.shape != shape or a.dtype is not dtype:
+            if type(a) is not ndarray or a.shape != shape or a.dtype is not dtype:
                 return False
         return True
 
-    def is_bound(self) -> bool:
-        """Whether every parameter still has the array that the program was made with."""
+    def is_valid(self) -> bool:
+        """Whether all that the program was made with is as it was, the parameters' arrays too."""
+        if not self.watch.unchanged():
+            return False
         for t, data in self.bound:  # noqa: SIM110  # a generator would cost 0.3 us more
             if t._data is not data:
                 return False
@@ -444,8 +451,9 @@ class Watch:
     """What a function reads from outside by name, to see whether that changes between calls."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        names = [n for n in function.__code__.co_names if n in function.__globals__]
-        self.globals = [(function.__globals__, n, function.__globals__[n]) for n in names]
+        scope = function.__globals__
+        names = [n for n in function.__code__.co_names if n in scope and not is_code(scope[n])]
+        self.globals = [(scope, n, scope[n]) for n in names]
         self.cells = [(c, c.cell_contents) for c in function.__closure__ or ()]
         objects = [v for *_, v in self.globals] + [v for _, v in self.cells]
         self.scalars = [(v, scalar_of(v)) for v in objects if scalar_of(v) is not None]
@@ -458,7 +466,12 @@ class Watch:
         for scope, name, value in self.globals:
             if scope.get(name) is not value:
                 return False
-        return all(scalar_of(v) == number for v, number in self.scalars)
+        return not self.scalars or all(scalar_of(v) == number for v, number in self.scalars)
+
+
+def is_code(a: Any) -> bool:
+    """Whether `a` is a module, a function or a class, which are taken to stay what they are."""
+    return isinstance(a, (types.ModuleType, types.FunctionType, type))
 
 
 def scalar_of(a: Any) -> Any:
@@ -487,21 +500,22 @@ class Compiled:
         self._lock = threading.Lock()
         self._plan: Plan | None = None
 
-    def _planned(self, args: tuple[Any, ...]) -> Plan:
-        """The plan for these shapes, made anew if what the function reads has changed."""
+    def _planned(self, args: tuple[Any, ...]) -> tuple[Plan, tuple[Any, ...]]:
+        """The plan for these shapes, new if what the function reads has changed, and the arrays."""
         plan = self._plan
         if plan is None or not plan.fits(args):
+            args = tuple([array_of(a) for a in args])
             plan = self._plans.get(tuple([(a.shape, a.dtype) for a in args]))
-        if plan is None or not plan.watch.unchanged() or not plan.is_bound():
+        if plan is None or not plan.is_valid():
             plan = Plan(self.function, args, self.optimizer)
             self._plans[tuple([(a.shape, a.dtype) for a in args])] = plan
-        return plan
+        self._plan = plan
+        return plan, args
 
     def __call__(self, *args: Any) -> Any:
         """The loss; gradients are left in ``.grad`` of the parameters, replaced, not added."""
-        args = tuple([a if isinstance(a, np.ndarray) else array_of(a) for a in args])
         with self._lock:
-            self._plan = plan = self._planned(args)
+            plan, args = self._planned(args)
             expected = self._eager(args, plan) if self.debug else None
             loss = plan.run(*args)
             for t, g in zip(plan.tensors, plan.grads):
@@ -516,9 +530,8 @@ class Compiled:
 
     def value(self, *args: Any) -> Any:
         """The loss alone: no gradients, no step."""
-        args = tuple([a if isinstance(a, np.ndarray) else array_of(a) for a in args])
         with self._lock:
-            self._plan = plan = self._planned(args)
+            plan, args = self._planned(args)
             return plan.value(*args)
 
     def _eager(self, args: tuple[Any, ...], plan: Plan) -> list[Any]:
@@ -547,7 +560,7 @@ class Compiled:
 
 
 def array_of(a: Any) -> Any:
-    """A constant argument as an array."""
+    """An argument as an array; a Tensor must be a constant."""
     if isinstance(a, Tensor):
         if a.requires_grad:
             raise GradientError(
