@@ -185,12 +185,31 @@ def measure(sizes: tuple[int, ...], batch: int, dtype: Any, rounds: int) -> dict
     return seconds
 
 
+def row(size: str, microseconds: dict[str, list[float]]) -> list[str]:
+    """What is printed of one size: the median of `numpy`, then the ratios to it."""
+    cells = [size, f"{statistics.median(microseconds['numpy']):.1f}"]
+    for name, times in microseconds.items():
+        if name != "numpy":
+            ratios = sorted(a / b for a, b in zip(times, microseconds["numpy"], strict=True))
+            low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
+            cells.append(f"{statistics.median(ratios):.2f} ({low:.2f}-{high:.2f})")
+    return cells
+
+
+def table(raw: dict[str, dict[str, list[float]]]) -> str:
+    """The results as a Markdown table."""
+    names = [name for name in next(iter(raw.values())) if name != "numpy"]
+    rows = [["size", "numpy, us", *names], ["---"] * (len(names) + 2)]
+    rows += [row(size, microseconds) for size, microseconds in raw.items()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default=",".join(SIZES), help="default: all five")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--json", help="write every round's seconds to this file")
+    parser.add_argument("--json", help="write the microseconds of every round to this file")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     args = parser.parse_args()
     print(
@@ -199,24 +218,15 @@ def main() -> None:
         file=sys.stderr,
     )
     raw: dict[str, Any] = {}
-    if args.markdown:
-        print(f"| size | numpy, us | {' | '.join(n for n in CONTENDERS if n != 'numpy')} |")
-        print(f"| --- |{' --- |' * len(CONTENDERS)}")
     for size in args.sizes.split(","):
-        raw[size] = seconds = measure(*SIZES[size], np.dtype(args.dtype), args.rounds)
-        cells = [f"{statistics.median(seconds['numpy']) * 1e6:.1f}"]
-        for name in CONTENDERS:
-            if name != "numpy":
-                ratios = sorted(a / b for a, b in zip(seconds[name], seconds["numpy"], strict=True))
-                low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
-                cells.append(f"{statistics.median(ratios):.2f} ({low:.2f}-{high:.2f})")
-        if args.markdown:
-            print(f"| {size} | {' | '.join(cells)} |")
-        else:
-            print(f"{size:7} numpy {cells[0]:>10} us", end="")
-            for name, cell in zip([n for n in CONTENDERS if n != "numpy"], cells[1:], strict=True):
-                print(f"   {name} {cell}", end="")
-            print(flush=True)
+        seconds = measure(*SIZES[size], np.dtype(args.dtype), args.rounds)
+        raw[size] = {name: [round(s * 1e6, 2) for s in times] for name, times in seconds.items()}
+        if not args.markdown:
+            names = ["", *raw[size]]
+            cells = zip(names, row(size, raw[size]), strict=True)
+            print("   ".join(f"{name} {cell}".strip() for name, cell in cells), flush=True)
+    if args.markdown:
+        print(table(raw))
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(raw, file)

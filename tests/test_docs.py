@@ -1,6 +1,8 @@
 """The documents say what the code does: ops, links, names; code blocks run as doctests."""
 
+import importlib.util
 import inspect
+import json
 import operator
 import re
 from pathlib import Path
@@ -160,3 +162,13 @@ def test_every_exported_name_has_a_docstring_and_is_in_the_reference():
         assert inspect.getdoc(value), name
         if inspect.ismodule(value):
             assert value.__name__ in documented
+
+
+def test_the_table_of_speeds_is_made_from_the_rounds():
+    path = ROOT / "benchmarks" / "training_step.py"
+    spec = importlib.util.spec_from_file_location("training_step", path)
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    raw = json.loads(path.with_name("results.json").read_text("utf-8"))
+    assert {len(times) for size in raw.values() for times in size.values()} == {30}
+    assert bench.table(raw) in (ROOT / "docs" / "performance.md").read_text("utf-8")
