@@ -334,7 +334,7 @@ def reduced(losses: Any, n: int, reduction: str) -> Any:
 def mae(y: Any, t: Any, reduction: str = "batchmean") -> Any:
     """Absolute error, summed over outputs and averaged over the batch.
 
-    L = (1 / batch) Σ_n Σ_k |y[n, k] - t[n, k]|,   ∂L/∂y = sign(y - t) / batch, 0 where y = t
+    ``L = (1 / batch) Σ_n Σ_k |y[n, k] - t[n, k]|``,   ∂L/∂y = sign(y - t) / batch, 0 where y = t
 
     Parameters
     ----------
@@ -374,8 +374,9 @@ def mae(y: Any, t: Any, reduction: str = "batchmean") -> Any:
 def huber(y: Any, t: Any, delta: float = 1.0, *, reduction: str = "batchmean") -> Any:
     """Squared error where it is small, absolute where it is large; averaged over the batch.
 
-    It is summed over outputs. With e = y - t: ½ e² where |e| ≤ delta, else delta (|e| - ½ delta);
-    ∂L/∂y = e / batch, with e cut off at ±delta. The second derivative is 0 where |e| = delta.
+    It is summed over outputs. With e = y - t: ``½ e²`` where ``|e| ≤ delta``, else
+    ``delta (|e| - ½ delta)``; ∂L/∂y = e / batch, with e cut off at ±delta. The second derivative is
+    0 where ``|e| = delta``.
 
     Parameters
     ----------
