@@ -237,5 +237,5 @@ def test_backward_before_forward_is_an_error_that_names_forward():
 
 @pytest.mark.parametrize("sizes", [(), (3,), (3, 0, 2)])
 def test_sizes_that_make_no_network_are_an_error(sizes):
-    with pytest.raises(ShapeError, match="at least two, each 1 or more"):
+    with pytest.raises(ShapeError, match="at least two integers from 1 on"):
         ManualMLP(sizes)

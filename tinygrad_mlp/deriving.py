@@ -289,7 +289,7 @@ def derive(loss: Tensor, wrt: Iterable[Tensor] | Tensor | None = None) -> Progra
         dW[0] = A[0].T @ dZ[1]      # (2, 5) @ (5, 3) -> (2, 3)
         dB[0] = dZ[1].sum(axis=0)   # (5, 3) -> (3,)
     """
-    loss._seed()  # complains where there is nothing to derive
+    loss._seed(call="derive()")  # complains where there is nothing to derive
     order = toposort(loss)
     reached = {loss, *(n.args[i] for n in order for i in n.needs)}
     if wrt is None:

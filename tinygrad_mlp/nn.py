@@ -726,8 +726,8 @@ class MLP(Module):
         dtype: Any = np.float64,
         activation: Callable[[Any], Any] = relu,
     ) -> None:
-        if len(sizes) < 2 or any(n < 1 for n in sizes):
-            raise ShapeError(f"MLP: sizes {tuple(sizes)}: give at least two, each 1 or more.")
+        if len(sizes) < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
+            raise ShapeError(f"MLP: sizes {sizes!r}: give at least two integers from 1 on.")
         rng = np.random.default_rng(rng)
         self.activation = activation
         self.W: list[Tensor] = []

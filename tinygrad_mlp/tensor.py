@@ -400,18 +400,18 @@ class Tensor(Node):
         for leaf, g in backward_pass(self, seed).items():
             leaf.grad = owned(g if leaf.grad is None else leaf.grad + g, leaf._data.dtype, taken)
 
-    def _seed(self, grad: Any = None) -> Any:
+    def _seed(self, grad: Any = None, call: str = "backward()") -> Any:
         """The cotangent to start a backward pass with: `grad`, or 1 for a scalar."""
         data = self._data
         if not self.requires_grad:
             raise GradientError(
-                f"backward(): {describe(self)} does not require a gradient: nothing it was "
+                f"{call}: {describe(self)} does not require a gradient: nothing it was "
                 f"computed from does, or it was computed under no_grad."
             )
         if grad is None:
             if data.size != 1:
                 raise GradientError(
-                    f"backward() needs a scalar loss; {describe(self)} is not one. Reduce it "
+                    f"{call} needs a scalar loss; {describe(self)} is not one. Reduce it "
                     f"(loss = mse(y, t), or y.sum()), or pass the cotangent: "
                     f"y.backward(np.ones({self.shape}))."
                 )

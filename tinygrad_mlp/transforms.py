@@ -74,7 +74,7 @@ def grad(
     (12.0, array(12.))
     """
     wanted = [xs] if isinstance(xs, Tensor) else list(xs)
-    seed = y._seed(grad_y)
+    seed = y._seed(grad_y, "grad()")
     if create_graph:
         with record_all():
             start = grad_y if isinstance(grad_y, Tensor) else Tensor(seed)
