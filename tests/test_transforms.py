@@ -486,4 +486,4 @@ def test_hvp_of_ten_thousand_parameters_costs_at_most_five_gradients():
 
     gradient = value_and_grad(f)
     ratio = best(lambda: hvp(f, (w,), (w,))) / best(lambda: gradient(w))
-    assert ratio < 5  # 2.6 to 3.7 measured
+    assert ratio < 5  # 2.9 to 4.7 measured, on nets of this size

@@ -117,7 +117,7 @@ def transposed(a: Any) -> Any:
 def matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
     """(n, m) @ (m, k), for a of shape (n, k) and b of shape (k, m)."""
     if b.ndim == 2 == _a.ndim:
-        return np.dot(g, b.T) if _a.size < SMALL else g @ b.T
+        return g.dot(b.T) if type(g) is ndarray and _a.size < SMALL else g @ b.T
     if b.ndim == 1:
         return np.expand_dims(g, -1) * b
     if _a.ndim == 1:
@@ -128,7 +128,7 @@ def matmul_left(g: Any, _y: Any, _a: Any, b: Any) -> Any:
 def matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
     """(k, n) @ (n, m), for a of shape (n, k) and b of shape (k, m)."""
     if a.ndim == 2 == _b.ndim:
-        return np.dot(a.T, g) if _b.size < SMALL else a.T @ g
+        return a.T.dot(g) if type(g) is ndarray and _b.size < SMALL else a.T @ g
     if a.ndim == 1:
         return a * g if _b.ndim == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if _b.ndim == 1:
