@@ -183,8 +183,8 @@ def test_a_lambda_rule_tells_what_it_reads_by_its_names():
 
 
 def test_parameters_are_those_of_the_rules_without_underscores():
-    assert parameters_of(np.sum) == (("a", "axis"), ("keepdims",))
-    assert parameters_of(np.swapaxes) == (("a", "axis1", "axis2"), ())
+    assert parameters_of(np.sum) == (("a", "axis"), ("keepdims",), {"axis": None})
+    assert parameters_of(np.swapaxes) == (("a", "axis1", "axis2"), (), {})
     assert parameters_of(np.where)[0][0] == "c"  # the first rule is None: the next one tells
 
 

@@ -11,7 +11,10 @@ import threading
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
+from heapq import heapify, heappop, heappush
 from typing import Any, Self
+
+import numpy as np
 
 from .errors import GradientError
 from .formatting import describe, name_of
@@ -26,6 +29,7 @@ at a value, because what is traced will run again with others."""
 MODE: ContextVar[int] = ContextVar("tinygrad_mlp.mode", default=ON)
 COUNTER = itertools.count(1)
 NO_KWARGS: dict[str, Any] = {}
+ndarray, add_reduce = np.ndarray, np.add.reduce
 
 
 class Node:
@@ -137,13 +141,13 @@ def parents(node: Node) -> tuple[Node, ...]:
     return tuple(a for a in node.args if isinstance(a, Node))
 
 
-def toposort(root: Node) -> list[Node]:
-    """The nodes that `root` was computed from and that require a gradient, latest first.
+def toposort(*roots: Node) -> list[Node]:
+    """The nodes that `roots` were computed from and that require a gradient, latest first.
 
     Leaves are left out: there is nothing to walk on to.
     """
-    seen = {root}
-    order = [root] if root.needs else []
+    seen = set(roots)
+    order = [root for root in seen if root.needs]
     for node in order:  # grows while it is walked
         args = node.args
         for i in node.needs:
@@ -202,11 +206,11 @@ def changed_at(item: Any) -> int:
     return max(_WRITES.get(id(item), 0), _WRITES.get(id(base_of(array)), 0))
 
 
-def check_overwritten(order: list[Node]) -> None:
+def check_overwritten(order: Iterable[Node]) -> None:
     """Raise if a value that a rule is about to read has changed since it was recorded."""
-    if not order or _last_write < order[-1].index:
-        return
     for node in order:
+        if node.index > _last_write:
+            continue
         rules = [PRIMITIVES[node.op][i] for i in node.needs]
         read = [any(of_rule) for of_rule in zip(*(reads(r, len(node.args)) for r in rules))]
         for value in itertools.compress((node, *node.args), read):
@@ -224,7 +228,7 @@ def check_overwritten(order: list[Node]) -> None:
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which an array of `shape` was stretched to the shape of `g`."""
     if g.shape[1:] == shape:
-        return g.sum(axis=0)
+        return add_reduce(g) if type(g) is ndarray else g.sum(axis=0)  # 0.25 us less
     if g.ndim > len(shape):
         g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     ones = tuple([i for i, n in enumerate(shape) if n == 1 != g.shape[i]])
@@ -232,8 +236,8 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 def backward_pass(
-    root: Node,
-    g: Any,
+    root: Node | dict[Node, Any],
+    g: Any = None,
     wanted: Iterable[Node] | None = None,
     create_graph: bool = False,
     check: bool = True,
@@ -242,7 +246,7 @@ def backward_pass(
 
     Parameters
     ----------
-    root : Node
+    root : Node, or a dict from several to their cotangents
     g : array, or Node if `create_graph`
         Cotangent of `root`.
     wanted : nodes, optional
@@ -258,31 +262,43 @@ def backward_pass(
         The cotangent of each node in `wanted` that `root` depends on; by default, of each leaf and
         each node that retains its gradient.
     """
-    order = toposort(root)
-    if check:
-        check_overwritten(order)
-    path = None
+    cotangents = dict(root) if isinstance(root, dict) else {root: g}
     keep: Any = ()
+    path = None
     if wanted is not None:
         keep = set(wanted)
-        path = on_path(order, keep)
-        order = [node for node in order if node in path]
-    cotangents = {root: g}
-    get, pop = cotangents.get, cotangents.pop
-    for node in order:
-        g = get(node) if node.retains_grad or node in keep else pop(node)
+        path = on_path(toposort(*cotangents), keep)
+    last_write = _last_write if check else 0
+    waiting = [(-node.index, node) for node in cotangents]  # whatever used a node comes before it
+    heapify(waiting)
+    while waiting:
+        node = heappop(waiting)[1]
+        needs = node.needs if path is None else path.get(node, ())
+        if not needs:
+            continue
+        if node.index < last_write:
+            check_overwritten((node,))
+        g = cotangents[node]
+        if not node.retains_grad and node not in keep:
+            del cotangents[node]
         rules = PRIMITIVES[node.op]
-        args = node.args
-        kwargs = node.kwargs
+        args, kwargs = node.args, node.kwargs
         if create_graph:
             y, values = node, args
         else:
             y, values = node._data, node.values
-        for i in node.needs if path is None else path[node]:
-            c = rules[i](g, y, *values, **kwargs) if kwargs else rules[i](g, y, *values)
+        two = len(values) == 2 and not kwargs
+        if two:  # a call without a star takes 0.15 us less
+            u, v = values
+        for i in needs:
+            c = rules[i](g, y, u, v) if two else rules[i](g, y, *values, **kwargs)
             a = args[i]
             if c.shape != a._data.shape:
                 c = unbroadcast(c, a.shape if create_graph else a._data.shape)
-            old = get(a)
-            cotangents[a] = c if old is None else old + c  # not in place: c may be shared
+            if a in cotangents:
+                cotangents[a] = cotangents[a] + c  # not in place: c may be shared
+            else:
+                cotangents[a] = c
+                if a.needs:
+                    heappush(waiting, (-a.index, a))
     return cotangents

@@ -753,7 +753,7 @@ class MLP(Module):
         """
         self.A = []  # the graph of the last pass is free before the next one is built
         a = x if isinstance(x, Tensor) else Tensor(x, name="A[0]")
-        if a.ndim < 2:
+        if a._data.ndim < 2:
             raise ShapeError(
                 f"MLP: x {a.shape}: the first axis is the batch; for a single sample "
                 f"x.reshape(1, -1)."

@@ -368,7 +368,7 @@ def batch_size(y: Any) -> Any:
 def mse_count(y: Any, reduction: str) -> Any:
     """What `mse` divides the sum by."""
     if reduction == "batchmean":
-        count = batch_size(y)
+        count = y.shape[0] if y.ndim else 1
     elif reduction == "mean":
         count = y.size
     else:

@@ -66,6 +66,7 @@ def defvjp(fun: Callable[..., Any], *rules: Rule | None, each: Rule | None = Non
     0.08333333333333333
     """
     PRIMITIVES[fun] = Each(each) if each else rules
+    parameters_of.cache_clear()
 
 
 def primitive(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,12 +119,16 @@ def primitive(fun: Callable[..., Any]) -> Callable[..., Any]:
     return op
 
 
-def parameters_of(fun: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the positional and of the keyword-only parameters of `fun`, from its rules."""
-    code = next(rule.__code__ for rule in PRIMITIVES[fun] if rule)
-    n = code.co_argcount
-    names = tuple(name.lstrip("_") for name in code.co_varnames[: n + code.co_kwonlyargcount])
-    return names[2:n], names[n:]
+@functools.cache
+def parameters_of(fun: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
+    """Names of the positional and of the keyword-only parameters of `fun`, from its rules, and the
+    defaults of the positional ones."""
+    rule = next(rule for rule in PRIMITIVES[fun] if rule)
+    n = rule.__code__.co_argcount
+    names = [name.lstrip("_") for name in rule.__code__.co_varnames]
+    positions, keywords = names[2:n], names[n : n + rule.__code__.co_kwonlyargcount]
+    defaults = dict(zip(reversed(positions), reversed(rule.__defaults__ or ()), strict=False))
+    return tuple(positions), tuple(keywords), defaults
 
 
 def reads(rule: Rule, n_args: int) -> tuple[bool, ...]:

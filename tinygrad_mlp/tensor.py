@@ -34,6 +34,8 @@ __all__ = ["Tensor"]
 
 Function = Callable[..., Any]
 ndarray = np.ndarray
+PLAIN = (float, ndarray)
+ONES = {d: np.dtype(d).type(1) for d in "efd"}
 POSITIONS = ((), (0,), (1,), (0, 1))  # which of two arguments require a gradient
 
 
@@ -73,7 +75,7 @@ def binary(op: Function, fun: Function, a: Any, b: Any) -> "Tensor":
         y = b._data
         if b.requires_grad:
             bits += 2
-    elif type(b) is float:
+    elif type(b) in PLAIN:
         y = b
     else:
         b = operand(b)
@@ -272,10 +274,12 @@ class Tensor(Node):
             if data.requires_grad:
                 raise GradientError(f"Tensor({describe(data)}) would cut the graph; use detach().")
             data = data._data
-        try:
-            data = as_array(data)
-        except ValueError as error:
-            raise ShapeError(f"Tensor: the rows of the list differ in length ({error}).") from error
+        if type(data) is not ndarray:
+            try:
+                data = as_array(data)
+            except ValueError as error:
+                message = f"Tensor: the rows of the list differ in length ({error})."
+                raise ShapeError(message) from error
         if dtype is not None and data.dtype != dtype:
             data = data.astype(dtype)
         kind = data.dtype.kind
@@ -409,14 +413,15 @@ class Tensor(Node):
                 f"computed from does, or it was computed under no_grad."
             )
         if grad is None:
+            if type(data) is ndarray and data.shape == () and data.dtype.char in ONES:
+                return ONES[data.dtype.char]
             if data.size != 1:
                 raise GradientError(
                     f"{call} needs a scalar loss; {describe(self)} is not one. Reduce it "
                     f"(loss = mse(y, t), or y.sum()), or pass the cotangent: "
                     f"y.backward(np.ones({self.shape}))."
                 )
-            plain_scalar = type(data) is ndarray and data.ndim == 0
-            return data.dtype.type(1) if plain_scalar else np.ones_like(data)
+            return np.ones_like(data)
         grad = as_array(plain(grad))
         if grad.shape != data.shape:
             raise ShapeError(f"backward(): grad {grad.shape} for {describe(self)}: not one shape.")
@@ -611,7 +616,7 @@ def canonical(fun: Function, args: Any, kwargs: dict[str, Any]) -> tuple[Any, di
     """The call with keywords turned into positions, as far as the rules have positions for them."""
     if not PRIMITIVES.get(fun) or isinstance(PRIMITIVES[fun], Each):
         return args, kwargs
-    positions, keywords = parameters_of(fun)
+    positions, keywords, defaults = parameters_of(fun)
     given = {k if k in positions + keywords else ALIASES.get(k, k): v for k, v in kwargs.items()}
     extra = [f"{k}=" for k in given if k not in positions + keywords]
     if extra or len(args) > len(positions):
@@ -619,12 +624,9 @@ def canonical(fun: Function, args: Any, kwargs: dict[str, Any]) -> tuple[Any, di
             f"{name_of(fun)}: {(extra or ['so many arguments'])[0]} cannot be used with Tensors; "
             f"known are ({', '.join(positions + keywords)})."
         )
-    if not given:
-        return args, given
     filled = list(args)
-    values = next(rule.__defaults__ for rule in PRIMITIVES[fun] if rule) or ()
-    defaults = dict(zip(positions[::-1], values[::-1], strict=False))
-    while any(name in given for name in positions[len(filled) :]):
-        name = positions[len(filled)]
+    for name in positions[len(args) :]:
+        if not given.keys() - keywords:
+            break
         filled.append(given.pop(name, defaults.get(name)))
     return tuple(filled), given

@@ -75,27 +75,37 @@ def grad(
     """
     wanted = [xs] if isinstance(xs, Tensor) else list(xs)
     seed = y._seed(grad_y, "grad()")
-    if create_graph:
-        with record_all():
-            start = grad_y if isinstance(grad_y, Tensor) else Tensor(seed)
-            cotangents = backward_pass(y, start, wanted, create_graph=True)
-    else:
-        cotangents = backward_pass(y, seed, wanted)
-    taken = {id(seed)}
-    result: list[Any] = []
-    for x in wanted:
-        g = cotangents.get(x)
+    if create_graph and isinstance(grad_y, Tensor):
+        seed = grad_y
+    result = cotangents({y: seed}, wanted, record_all() if create_graph else None)
+    for x, g in zip(wanted, result):
         if g is None and not allow_unused:
             raise GradientError(
                 f"grad: {describe(y, 'y')} does not depend on {describe(x, 'x')}, or x requires no "
                 f"gradient; with allow_unused=True its gradient is None."
             )
-        if g is None or not create_graph:
-            result.append(None if g is None else owned(g, x.dtype, taken))
-        else:
-            g = g if g.dtype == x.dtype else g.astype(x.dtype)
+    return result
+
+
+def cotangents(seeds: dict[Node, Any], xs: list[Any], recorder: Any = None) -> list[Any]:
+    """The cotangents of `xs` in one backward pass; None for an x that no seed depends on.
+
+    They are arrays that nobody else holds, or with a `recorder`, such as `record_all`, Tensors.
+    """
+    if recorder is None:
+        found = backward_pass(seeds, None, xs)
+        taken = set(map(id, seeds.values()))
+        return [None if x not in found else owned(found[x], x.dtype, taken) for x in xs]
+    with recorder:
+        seeds = {y: g if isinstance(g, Tensor) else Tensor(g) for y, g in seeds.items()}
+        found = backward_pass(seeds, None, xs, create_graph=True)
+    result: list[Any] = []
+    for x in xs:
+        g = found.get(x)
+        if g is not None:
+            g = g if g._data.dtype == x._data.dtype else g.astype(x.dtype)
             g.name = g.name or (x.name and f"d{x.name}")
-            result.append(g)
+        result.append(g)
     return result
 
 
@@ -108,22 +118,27 @@ def mapped(f: Function, tree: Any, *others: Any) -> Any:
     >>> mapped(lambda a, b: a + b, {"w": 1.0, "b": [2.0]}, {"w": 10.0, "b": [20.0]})
     {'w': 11.0, 'b': [22.0]}
     """
+    if not isinstance(tree, (dict, list, tuple)):
+        return f(tree, *others)
     if isinstance(tree, dict):
         if any(not isinstance(other, dict) or other.keys() != tree.keys() for other in others):
             raise ShapeError(f"must be a dict with the keys {', '.join(map(repr, tree))}.")
         return {k: mapped(f, v, *(other[k] for other in others)) for k, v in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        if any(not isinstance(o, (list, tuple)) or len(o) != len(tree) for o in others):
-            raise ShapeError(f"must be a {type(tree).__name__} of length {len(tree)}.")
-        parts = [mapped(f, *leaves) for leaves in zip(tree, *others)]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return f(tree, *others)
+    if any(not isinstance(o, (list, tuple)) or len(o) != len(tree) for o in others):
+        raise ShapeError(f"must be a {type(tree).__name__} of length {len(tree)}.")
+    parts = [mapped(f, *leaves) for leaves in zip(tree, *others)]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
 
 
 def flat(tree: Any) -> list[Any]:
     """The leaves of `tree`, in order."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if not isinstance(tree, (list, tuple)):
+        return [tree]
     leaves: list[Any] = []
-    mapped(leaves.append, tree)
+    for part in tree:  # most parts are leaves, and are worth no call
+        leaves += flat(part) if isinstance(part, (dict, list, tuple)) else (part,)
     return leaves
 
 
@@ -164,6 +179,10 @@ class Run(NamedTuple):
             return mapped(lambda a: a if isinstance(a, Node) else Tensor(a), tree)
         return mapped(Tensor, tree) if self.wrap else tree
 
+    def recorder(self) -> Any:
+        """What records results that can be differentiated again, sizes too; None for arrays."""
+        return record_all() if self.graph else None
+
     def value(self) -> Any:
         """What the function returned, as the caller gets it: arrays that nobody else holds."""
         return self.out(mapped(lambda y: y if self.graph else y._data.copy(), self.y))
@@ -181,15 +200,17 @@ def run(
     given = [a for a in flat((args, kwargs, more)) if isinstance(a, Node)]
 
     def variable(a: Any) -> Any:
-        if as_array(plain(a)).dtype.kind in "iubc":
+        value = as_array(plain(a))
+        if value.dtype.kind in "iubc":
             raise GradientError(
                 f"{name}: argument {i}, {describe(a)}, is not floating point and has no "
                 f"derivative. Write 1.0 for 1, pass x.astype(float), or leave it to the function "
                 f"to hold: lambda x: f(x, labels)."
             )
-        linked = getattr(a, "requires_grad", False)
-        t = np.positive(a) if linked else Tensor(plain(a), True)
-        t.name = getattr(a, "name", None)
+        if not isinstance(a, Node):
+            return Tensor(value, True)
+        t = np.positive(a) if a.requires_grad else Tensor(value, True)
+        t.name = a.name
         return t
 
     def output(a: Any) -> Tensor:
@@ -221,32 +242,34 @@ def reaches_out(y: Any, x: Any) -> bool:
     return any(a.requires_grad and not a.needs for a in (below | set(roots)) - own)
 
 
-def pulled(ys: Any, gs: Any, xs: list[Any], graph: bool) -> list[Any]:
-    """The cotangents of `xs` for the cotangents `gs` of all `ys`, in one backward pass."""
-    pairs = [(y, g) for y, g in zip(ys, gs) if getattr(y, "requires_grad", False)]
-    found: list[Any] = [None] * len(xs)
-    if pairs:
-        y, g = pairs[0]
-        if len(pairs) > 1:  # the pass starts at one node: at the inner product
-            with recording():
-                y = functools.reduce(operator.add, [np.sum(y * g) for y, g in pairs])
-            g = None
-        found = grad(y, xs, g, create_graph=graph, allow_unused=True)
+def pulled(ys: Any, gs: Any, xs: list[Any], graph: Any = None) -> list[Any]:
+    """The cotangents of `xs` for the cotangents `gs` of all `ys`, zero where there is none.
+
+    They are Tensors if `graph` says how to record them.
+    """
+    seeds: dict[Node, Any] = {}
+    for y, g in zip(ys, gs):
+        if getattr(y, "requires_grad", False):
+            seeds[y] = seeds[y] + g if y in seeds else g
+    found = cotangents(seeds, xs, graph)
     return [np.zeros_like(x._data) if c is None else c for c, x in zip(found, xs)]
 
 
 def fitting(name: str, what: str, like: Any, tree: Any) -> list[Any]:
     """The leaves of `tree`, a tangent or cotangent of `like`, in its shapes and dtypes."""
 
-    def leaf(a: Any, v: Any) -> Any:
+    vs: list[Any] = []
+
+    def leaf(a: Any, v: Any) -> None:
         v = v if isinstance(v, Node) else as_array(v)
         like = as_array(plain(a))
         if v.shape != like.shape:
             raise ShapeError(f"{v.shape} for {describe(a)}: the shapes must be equal.")
-        return v if v.dtype == like.dtype else v.astype(like.dtype)
+        vs.append(v if v.dtype == like.dtype else v.astype(like.dtype))
 
     try:
-        return flat(mapped(leaf, like, tree))
+        mapped(leaf, like, tree)
+        return vs
     except ShapeError as error:
         raise ShapeError(f"{name}: {what} {error}") from None
 
@@ -311,8 +334,13 @@ def value_and_gradient(
     """`f` and its gradient at `args`; `name` is the transform that asks."""
     r = run(name, f, args, numbers(argnums), kwargs)
     y = scalar(name, f, r)
-    c = pulled([y], [None], flat(r.x), r.graph)
+    c = pulled([y], [ones(y)], flat(r.x), r.recorder())
     return r.value(), of_one(argnums, r.out(filled(r.x, c)))
+
+
+def ones(y: Tensor) -> Any:
+    """The cotangent to start with."""
+    return np.ones_like(y._data)
 
 
 def scalar(name: str, f: Function, r: Run) -> Tensor:
@@ -358,7 +386,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
         given = [a for a in flat(g) if isinstance(a, Node)]
         graph = MODE.get() != OFF and (r.graph or any(a.requires_grad for a in given))
         now = r._replace(graph=graph, wrap=graph or r.wrap or bool(given))
-        return now.out(filled(r.x, pulled(flat(r.y), gs, flat(r.x), graph)))
+        return now.out(filled(r.x, pulled(flat(r.y), gs, flat(r.x), now.recorder())))
 
     return r.value(), pullback
 
@@ -397,8 +425,8 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     r, ts = along("jvp", f, primals, tangents)
     ys, xs = flat(r.y), flat(r.x)
     gs = [Tensor(np.zeros_like(y._data), y.requires_grad) for y in ys]
-    us = pulled(ys, gs, xs, True)
-    return r.value(), r.out(filled(r.y, pulled(us, ts, gs, r.graph)))
+    us = pulled(ys, gs, xs, r.recorder() or recording())
+    return r.value(), r.out(filled(r.y, pulled(us, ts, gs, r.recorder())))
 
 
 def along(name: str, f: Function, primals: Any, tangents: Any) -> tuple[Run, list[Any]]:
@@ -452,7 +480,7 @@ def jacobians(name: str, f: Function, argnums: Argnums, args: Any, kwargs: dict[
             for i in range(y._data.size):
                 seed = np.zeros_like(y._data)
                 seed[np.unravel_index(i, shape)] = 1
-                rows.append(pulled([y], [seed], xs, r.graph))
+                rows.append(pulled([y], [seed], xs, r.recorder()))
             like = [
                 np.reshape(np.stack(row), shape + x._data.shape) for row, x in zip(zip(*rows), xs)
             ]
@@ -517,5 +545,6 @@ def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """
     r, ts = along("hvp", f, primals, tangents)
     xs = flat(r.x)
-    slopes = pulled([scalar("hvp", f, r)], [None], xs, True)
-    return r.out(filled(r.x, pulled(slopes, ts, xs, r.graph)))
+    y = scalar("hvp", f, r)
+    slopes = pulled([y], [ones(y)], xs, r.recorder() or recording())
+    return r.out(filled(r.x, pulled(slopes, ts, xs, r.recorder())))
