@@ -324,7 +324,7 @@ def test_source_and_program_are_the_text_that_ran():
     net = MLP((2, 3, 1), rng=0)
     run = jit(lambda x, t: mse(net(x), t), SGD(net.parameters(), 0.1))
     run(*data((2, 3, 1), 4, np.float64))
-    assert run.source.startswith("def run(x, t):\n    dot(x, W0, ")
+    assert run.source.startswith("def run(x, t):\n    x.dot(W0, ")
     assert "multiply(dA1, " in run.source
     assert "subtract(parameters, step, parameters)" in run.source
     assert str(run.program).startswith("forward\n    Z[1] = x @ W[0] + B[0]")

@@ -143,21 +143,30 @@ class Builder:
         if op is np.matmul and all(isinstance(a, Value) and len(a.shape) == 2 for a in args):
             reads = [self.name(a) for a in args]
             fast = math.prod(v.shape) <= SMALL and all(a.dtype == v.dtype for a in args)
-            fun = "dot" if fast else "matmul"
-            self.scope[fun] = getattr(np, fun)
-            return self.add(name, f"{fun}({', '.join(reads)}, {{out}})", reads, v)
+            self.scope["matmul"] = np.matmul
+            text = "{}.dot({}, {{out}})" if fast else "matmul({}, {}, {{out}})"
+            return self.add(name, text.format(*reads), reads, v)
         if op is np.sum and v.shape and isinstance(args[0], Value):
             return self.reduction(v, name)
         if isinstance(op, np.ufunc) and op.nout == 1 and v.shape:
             # operands in the result's dtype, but for comparisons, which make booleans
             dtype = next((a.dtype for a in args if isinstance(a, Value)), v.dtype)
-            names = [self.operand(a, dtype) for a in args]
+            names = [self.operand(self.slope(a), dtype) for a in args]
             self.scope[op.__name__] = op
             reads = [n for n, a in zip(names, args, strict=True) if isinstance(a, Value)]
             out = "out={out}" if op in (np.maximum, np.minimum) else "{out}"  # as NumPy wants it
             text = f"{op.__name__}({', '.join(names)}, {out})"
             return self.add(name, text, reads, v, in_place=True)
         return self.call(v, name)
+
+    def slope(self, a: Any) -> Any:
+        """The mask of a small relu as floats: a product with booleans would cast them, slowly."""
+        if isinstance(a, Value) and a.op is np.greater and id(a) not in self.names:
+            x, zero = a.args
+            small = isinstance(x, Value) and x.op is relu and math.prod(x.shape) <= 512
+            if small and isinstance(zero, Number) and zero.number == 0:
+                return Value(np.sign, (x,), {}, np.broadcast_to(np.zeros((), x.dtype), x.shape))
+        return a
 
     def scaled(self, v: Value) -> tuple[Value, float] | None:
         """`v` as a value times a number, through several products and quotients."""
@@ -181,9 +190,8 @@ class Builder:
         e = Value(np.subtract, (y, t), {}, np.broadcast_to(np.zeros((), y.dtype), y.shape))
         e.dtype = np.result_type(y.dtype, t.dtype) if isinstance(t, Value) else y.dtype
         difference = self.name(e)
-        batch = y.shape[0] if y.shape else 1
-        self.scope["vdot"] = np.vdot
-        text = f"vdot({difference}, {difference}) / {batch}"
+        batch = self.constant(e.dtype.type(y.shape[0] if y.shape else 1), "batch")
+        text = f"{difference}.ravel().dot({difference}.ravel()) / {batch}"
         self.add(name, text, [difference], v, shape=None)
 
     def reduction(self, v: Value, name: str) -> None:
@@ -194,8 +202,7 @@ class Builder:
         keepdims = bool(v.kwargs.get("keepdims", False))
         if axis == 0 and len(x.shape) == 2 and not keepdims and x.dtype.kind == "f":
             ones = self.number_array(x.shape[0], x.dtype)
-            self.scope["dot"] = np.dot
-            return self.add(name, f"dot({ones}, {reads[0]}, {{out}})", reads, v)
+            return self.add(name, f"{ones}.dot({reads[0]}, {{out}})", reads, v)
         self.scope["total"] = np.add.reduce
         text = f"total({reads[0]}, axis={axis!r}, out={{out}}, keepdims={keepdims})"
         return self.add(name, text, reads, v)
@@ -341,6 +348,7 @@ class Plan:
         self.watch = Watch(function)
         self.kinds = [(a.shape, a.dtype) for a in args]
         self.bound = [(t, t._data) for t in self.tensors]
+        self.slopes = list(zip(self.tensors, self.grads, strict=True))
         renamed = dict(parameters)
         signature = ", ".join(renamed.get(n, f"_{n}") for n in names)
         top = builder.names[id(derivation.loss)]
@@ -518,7 +526,7 @@ class Compiled:
             plan, args = self._planned(args)
             expected = self._eager(args, plan) if self.debug else None
             loss = plan.run(*args)
-            for t, g in zip(plan.tensors, plan.grads):
+            for t, g in plan.slopes:
                 t.grad = g
             if expected is not None:
                 compared(expected, [loss, *plan.grads])

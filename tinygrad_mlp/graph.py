@@ -194,10 +194,10 @@ def wrote(owners: Sequence[Any]) -> None:
     global _last_write
     with _lock:
         _last_write = number = next(COUNTER)
-        _WRITES.update(dict.fromkeys(map(id, owners), number))
-        for view in owners:
-            if getattr(view, "base", None) is not None:
-                _WRITES[id(base_of(view))] = number
+        for a in owners:
+            _WRITES[id(a)] = number
+            if getattr(a, "base", None) is not None:
+                _WRITES[id(base_of(a))] = number
 
 
 def changed_at(item: Any) -> int:

@@ -120,9 +120,10 @@ def primitive(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @functools.cache
-def parameters_of(fun: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
-    """Names of the positional and of the keyword-only parameters of `fun`, from its rules, and the
-    defaults of the positional ones."""
+def parameters_of(
+    fun: Callable[..., Any],
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
+    """Names of positional and keyword-only parameters of `fun` and their defaults, by its rules."""
     rule = next(rule for rule in PRIMITIVES[fun] if rule)
     n = rule.__code__.co_argcount
     names = [name.lstrip("_") for name in rule.__code__.co_varnames]

@@ -14,8 +14,6 @@ derivative, a function again, or the derivative at a point. What they have in co
 - `no_grad` around a transform makes its result a constant; inside the function it cuts the graph.
 """
 
-import functools
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -207,9 +205,9 @@ def run(
                 f"derivative. Write 1.0 for 1, pass x.astype(float), or leave it to the function "
                 f"to hold: lambda x: f(x, labels)."
             )
-        if not isinstance(a, Node):
+        if not isinstance(a, Tensor):
             return Tensor(value, True)
-        t = np.positive(a) if a.requires_grad else Tensor(value, True)
+        t: Tensor = +a if a.requires_grad else Tensor(value, True)
         t.name = a.name
         return t
 
@@ -257,7 +255,6 @@ def pulled(ys: Any, gs: Any, xs: list[Any], graph: Any = None) -> list[Any]:
 
 def fitting(name: str, what: str, like: Any, tree: Any) -> list[Any]:
     """The leaves of `tree`, a tangent or cotangent of `like`, in its shapes and dtypes."""
-
     vs: list[Any] = []
 
     def leaf(a: Any, v: Any) -> None:
