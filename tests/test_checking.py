@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_mlp import MLP, SGD, Tensor, mse, no_grad, relu, scatter
+from tinygrad_mlp import MLP, SGD, Tensor, cross_entropy, grad, mse, no_grad, relu, scatter
 from tinygrad_mlp.checking import Comparison, Row, compare, judge, probe
 from tinygrad_mlp.errors import GradientError, ShapeError, TinygradMLPError
 from tinygrad_mlp.manual import ManualMLP
@@ -1251,6 +1251,16 @@ def test_any_recorded_op_can_be_run_again(dtype):
     assert report.notes
     assert not compare({"dw": w.grad * (1 + 1e-3), "dv": v.grad}, loss)
     assert not compare({"dw": w.grad, "dv": v.grad + dtype(1e-4)}, loss)
+
+
+@pytest.mark.parametrize("labels", [[0, 2, 1, 1], np.eye(3)[[0, 2, 1, 1]]], ids=["numbers", "rows"])
+def test_gradients_of_a_cross_entropy_are_compared(labels):
+    W = Tensor(np.random.default_rng(0).normal(size=(2, 3)), True, "W")
+    x = np.random.default_rng(1).normal(size=(4, 2))
+    loss = cross_entropy(x @ W, labels)
+    (dW,) = grad(loss, [W])
+    assert compare({"dW": dW}, loss)
+    assert not compare({"dW": 1.01 * dW}, loss)
 
 
 def test_a_run_in_float32_stays_in_float32_whatever_is_among_the_arguments():

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import ops
+from .functional import cross_entropy, onehot
 from .graph import ON, Node, backward_pass, no_grad, toposort, unbroadcast
 from .ops import mse, relu
 from .primitives import PRIMITIVES
@@ -78,7 +79,7 @@ def truths(
 
 # --- again ----------------------------------------------------------------------------------------
 
-INDEXED = {operator.getitem, ops.scattered}
+INDEXED = {operator.getitem, ops.scattered, cross_entropy, onehot}
 """Integers among the arguments of these are no numbers to compute with."""
 
 APPLY = {operator.getitem: ops.getitem, np.concatenate: ops.concatenate, np.stack: ops.stack}
