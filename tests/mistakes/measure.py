@@ -1,0 +1,326 @@
+"""Run `compare` on every pass of the set: `python -m tests.mistakes.measure [--markdown] [--json]`.
+
+Found: it says no to a wrong pass. Exact: the gradients it calls wrong are those that are wrong.
+The cause is `right` if what it says fits the mistake, `one of` if the right one is among several,
+`unknown` if it names none, `part` if it names one of two mistakes, `wrong` if it names another.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_mlp import derive
+
+from . import by_hand, by_hand_graphs, mutants, right_passes  # noqa: F401  # they enter themselves
+from .nets import NETS
+from .registry import PASSES, Pass
+from .running import compared, identifier, judged
+
+# ruff: noqa: T201
+
+mutants.load()
+
+TRUE = ("right", "one of")  # verdicts on a cause that tell nothing false
+
+
+@dataclass
+class Outcome:
+    """What `compare` made of a pass."""
+
+    entry: Pass
+    comparison: Any
+    expected: list[str]
+    got: list[str]
+    cause: str  # right, one of, part, unknown, wrong; empty for a right pass
+    line: str  # right, other, or empty: the line of the file that a cause names
+    seconds: float
+
+    @property
+    def found(self) -> bool:
+        """Whether the verdict is right."""
+        return bool(self.got) != self.entry.right
+
+    @property
+    def exact(self) -> bool:
+        """Whether exactly the wrong gradients are called wrong."""
+        return set(self.got) == set(self.expected)
+
+
+def measure(entry: Pass, **options: Any) -> Outcome:
+    """Compare one pass; the options are those of `compare`."""
+    net = NETS[entry.net]
+    expected = judged(entry, net) if entry.wrong is None else entry.wrong
+    net.loss()
+    start = time.process_time()
+    comparison = compared(entry, net, **options)
+    seconds = time.process_time() - start
+    got = [name.replace("DW", "dW").replace("DB", "dB") for name in comparison.wrong]
+    cause = "" if entry.right else verdict(entry, comparison)
+    return Outcome(entry, comparison, expected, got, cause, line_of(entry, comparison), seconds)
+
+
+# --- the verdict on a cause -----------------------------------------------------------------------
+
+
+def text_of(cause: Any) -> str:
+    """All that a cause says."""
+    return " ".join([cause.text, cause.yours, cause.autograd])
+
+
+def says(description: str, text: str) -> bool:
+    """Whether each group of a description, "mask|relu & missing", has a word in `text`."""
+    groups = description.split(" & ")
+    return all(re.search(group, text, re.IGNORECASE) for group in groups)
+
+
+def causes(comparison: Any) -> list[Any]:
+    """The causes that name something."""
+    return [c for c in comparison.causes if not c.text.lower().startswith("unknown")]
+
+
+def verdict(entry: Pass, comparison: Any) -> str:
+    """What the causes of a comparison are worth."""
+    named = causes(comparison)
+    if not named:
+        return "unknown"
+    mistakes = [[entry.cause, *entry.twins], *([[entry.also]] if entry.also else [])]
+    fits: list[Any] = []
+    certain, met = True, 0
+    for descriptions in mistakes:
+        by_text = [c for c in named if any(says(d, text_of(c)) for d in descriptions)]
+        by_text += [c for c in named if c not in by_text and same_line(entry, c)]
+        by_effect = [
+            c for c in named for same in c.same_effect for d in descriptions if says(d, same)
+        ]
+        met += bool(by_text or by_effect)
+        certain &= bool(by_text) or not by_effect
+        fits += by_text or by_effect
+    strangers = [c for c in named if all(c is not fit for fit in fits)]
+    if not fits or not all(any(overlap(c, fit) for fit in fits) for c in strangers):
+        return "wrong"
+    if met < len(mistakes):
+        return "part"
+    return "right" if certain and not strangers else "one of"
+
+
+def overlap(one: Any, other: Any) -> bool:
+    """Whether two causes explain the same gradients, so that they are alternatives."""
+    return not one.gradients or not other.gradients or bool({*one.gradients} & {*other.gradients})
+
+
+def same_line(entry: Pass, cause: Any) -> bool:
+    """Whether `yours`, put in the place of the changed line of a derived source, has its value."""
+    if not entry.target or "[i]" in entry.target or "=" not in cause.yours:
+        return False
+    left, right = (side.strip() for side in cause.yours.split("=", 1))
+    if identifier(left) != identifier(entry.target):
+        return False
+    program = derive(NETS[entry.net].loss())
+    scope: dict[str, Any] = {"np": np}
+    scope |= {k: v for k, v in entry.code.__globals__.items() if callable(v)}
+    scope |= {identifier(name): a for name, a in program.values().items()}
+    change = entry.after.split("=", 1)[1]
+    code = re.sub(r"\b(\w+)\[(\d+)\]", r"\1\2", right)
+    try:
+        values = [eval(compile(text.strip(), "line", "eval"), scope) for text in (code, change)]
+        return bool(np.shape(values[0]) == np.shape(values[1]) and np.allclose(*values))
+    except Exception:  # it is written in another way
+        return False
+
+
+def line_of(entry: Pass, comparison: Any) -> str:
+    """Whether a cause names the line of the file that is wrong."""
+    numbers = [int(c.line.rpartition(":")[2]) for c in causes(comparison) if ":" in c.line]
+    if entry.right or not numbers:
+        return ""
+    return "right" if set(numbers) & set(entry.lines) else "other"
+
+
+def causes_of(comparison: Any) -> Iterable[str]:
+    """The causes as lines of text."""
+    for c in comparison.causes:
+        yield " | ".join(filter(None, [c.text, c.yours, c.autograd, c.line, *c.same_effect]))
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+class Figures(NamedTuple):
+    """Of a set of outcomes."""
+
+    wrong: int  # passes that are wrong
+    right: int
+    found: float  # of the wrong ones
+    exact: float
+    cause: dict[str, int]
+    line: dict[str, int]
+    false_alarms: list[str]
+    median: float  # seconds of one comparison
+    slowest: float
+
+    @property
+    def causes_right(self) -> float:
+        """Part of the wrong passes whose cause is right, or among those named."""
+        return sum(self.cause.get(name, 0) for name in TRUE) / max(self.wrong, 1)
+
+    @property
+    def causes_wrong(self) -> float:
+        """Part of the wrong passes for which another cause is named."""
+        return self.cause.get("wrong", 0) / max(self.wrong, 1)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{n} {name}" for name, n in sorted(self.cause.items()))
+        lines = ", ".join(f"{n} {name}" for name, n in sorted(self.line.items()))
+        return (
+            f"{self.wrong} wrong: found {self.found:.1%}, exact {self.exact:.1%}; causes: {kinds} "
+            f"({self.causes_right:.1%} right, {self.causes_wrong:.1%} wrong); "
+            f"lines: {lines or 'none'}\n"
+            f"{self.right} right: false alarms {self.false_alarms or 'none'}\n"
+            f"time: median {self.median:.3f} s, largest {self.slowest:.3f} s"
+        )
+
+
+def summary(outcomes: Sequence[Outcome]) -> Figures:
+    """Figures of all."""
+    wrong = [o for o in outcomes if not o.entry.right]
+    right = [o for o in outcomes if o.entry.right]
+    n = max(len(wrong), 1)
+    return Figures(
+        len(wrong),
+        len(right),
+        sum(o.found for o in wrong) / n,
+        sum(o.exact for o in wrong) / n,
+        dict(Counter(o.cause for o in wrong)),
+        dict(Counter(o.line for o in wrong if o.line)),
+        [o.entry.name for o in right if not o.found],
+        statistics.median(o.seconds for o in outcomes),
+        max(o.seconds for o in outcomes),
+    )
+
+
+def markdown(outcomes: Sequence[Outcome], rows: bool = True) -> str:
+    """The tables of the documentation: a row per mistake, and one per kind of change."""
+    lines = []
+    written = [o for o in outcomes if not o.entry.right and o.entry.made == "by hand"]
+    if rows and written:
+        lines += [
+            "| mistake | network | wrong gradients | cause named |",
+            "| --- | --- | --- | --- |",
+        ]
+        for o in written:
+            names = "all" if everything(o) else " ".join(f"`{name}`" for name in o.expected)
+            verdicts = o.cause if o.exact else f"{o.cause}, other gradients"
+            lines.append(f"| {o.entry.about} | {o.entry.net} | {names} | {verdicts} |")
+        lines.append("")
+    scripted = [o for o in outcomes if o.entry.made != "by hand"]
+    if scripted:
+        names = ("right", "one of", "part", "unknown", "wrong")
+        lines += [f"| line changed by a script | number | found | exact | {' | '.join(names)} |"]
+        lines += ["| --- " * (4 + len(names)) + "|"]
+        for kind in sorted({o.entry.about for o in scripted}):
+            some = [o for o in scripted if o.entry.about == kind]
+            counts = [len(some), sum(o.found for o in some), sum(o.exact for o in some)]
+            counts += [sum(o.cause == name for o in some) for name in names]
+            lines.append(f"| {kind} | {' | '.join(map(str, counts))} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def everything(outcome: Outcome) -> bool:
+    """Whether all gradients of the parameters are wrong."""
+    return {f"d{name}" for name in NETS[outcome.entry.net].parameters} <= set(outcome.expected)
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    """For JSON."""
+    entry = outcome.entry
+    return {
+        "name": entry.name,
+        "net": entry.net,
+        "about": entry.about,
+        "is_right": entry.right,
+        "listed": entry.listed,
+        "made": entry.made,
+        "expected": outcome.expected,
+        "got": outcome.got,
+        "found": outcome.found,
+        "exact": outcome.exact,
+        "cause": outcome.cause,
+        "line": outcome.line,
+        "causes": list(causes_of(outcome.comparison)),
+        "seconds": round(outcome.seconds, 4),
+    }
+
+
+# --- each hypothesis removed in turn --------------------------------------------------------------
+
+
+def without_each(
+    hypotheses: Sequence[str],
+    without: Callable[[str], AbstractContextManager[Any]],
+    entries: Sequence[Pass],
+    seed: int = 0,
+    sample: int = 8,
+) -> dict[str, list[Outcome]]:
+    """Measure again with each hypothesis removed; what then is named instead must not mislead.
+
+    Parameters
+    ----------
+    hypotheses : sequence of str
+        Names of all that the search knows.
+    without : callable
+        ``with without(name):`` the search does not know this one.
+    entries : sequence of Pass
+        Wrong ones whose cause is right with all hypotheses.
+    seed, sample : int
+        Which are drawn for each hypothesis, and how many.
+
+    Returns
+    -------
+    dict
+        Hypothesis -> outcomes; `wrong` ones among them are misleading.
+    """
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name in hypotheses:
+        drawn = rng.choice(len(entries), size=min(sample, len(entries)), replace=False)
+        with without(name):
+            found[name] = [measure(entries[i]) for i in sorted(drawn)]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--markdown", action="store_true", help="the tables of the documentation")
+    parser.add_argument("--json", action="store_true", help="every outcome")
+    parser.add_argument("--show", default="wrong part", help="verdicts on causes to list")
+    parser.add_argument("names", nargs="*", help="passes; all by default")
+    given = parser.parse_args()
+    outcomes = [measure(PASSES[name]) for name in given.names or PASSES]
+    if given.markdown:
+        print(markdown(outcomes))
+    elif given.json:
+        print(json.dumps([as_dict(o) for o in outcomes], indent=1))
+    else:
+        for o in outcomes:
+            if not o.found or not o.exact or o.cause in given.show.split() or given.names:
+                print(f"{o.entry.name} ({o.entry.net}): {o.entry.about}")
+                print(f"    {'found' if o.found else 'NOT FOUND'}, {o.got}, expected {o.expected}")
+                for line in causes_of(o.comparison):
+                    print(f"    {o.cause}: {line}")
+                if given.names:
+                    print(o.comparison)
+        print(summary(outcomes))
+
+
+if __name__ == "__main__":
+    main()

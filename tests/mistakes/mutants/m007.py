@@ -1,0 +1,53 @@
+import numpy as np
+
+
+def backward(W, B, A0, t):
+    W0, W1, W2, W3, W4, W5, W6, W7 = W
+    B0, B1, B2, B3, B4, B5, B6, B7 = B
+    Z1 = A0 @ W0 + B0
+    A1 = np.maximum(Z1, 0)
+    Z2 = A1 @ W1 + B1
+    A2 = np.maximum(Z2, 0)
+    Z3 = A2 @ W2 + B2
+    A3 = np.maximum(Z3, 0)
+    Z4 = A3 @ W3 + B3
+    A4 = np.maximum(Z4, 0)
+    Z5 = A4 @ W4 + B4
+    A5 = np.maximum(Z5, 0)
+    Z6 = A5 @ W5 + B5
+    A6 = np.maximum(Z6, 0)
+    Z7 = A6 @ W6 + B6
+    A7 = np.maximum(Z7, 0)
+    y = A7 @ W7 + B7
+    dy = 2 * (y - t) / len(y)
+    dW7 = A7.T @ dy
+    dB7 = dy.sum(axis=0)
+    dA7 = dy @ W7.T
+    dZ7 = dA7 * (A7 > 0)
+    dW6 = A6.T @ dZ7
+    dB6 = dZ7.sum(axis=0)
+    dA6 = dZ7 @ W6.T
+    dZ6 = dA6 * (A6 > 0)
+    dW5 = A5.T @ dZ6
+    dB5 = dZ6.sum(axis=0)
+    dA5 = dZ6 @ W5.T
+    dZ5 = dA5 * (A5 > 0)
+    dW4 = A4.T @ dZ5
+    dB4 = dZ5.sum(axis=0)
+    dA4 = dZ5 @ W4.T
+    dZ4 = dA4 * (A4 > 0)
+    dW3 = A3.T @ dZ4
+    dB3 = dZ4.sum(axis=0)
+    dA3 = dZ4 @ W3.T
+    dZ3 = dA3 * (A3 > 0)
+    dW2 = A2.T @ dZ3
+    dB2 = dZ3.sum(axis=0)
+    dA2 = dZ3 @ W2.T
+    dZ2 = dA2 * (A2 <= 0)  # <--
+    dW1 = A1.T @ dZ2
+    dB1 = dZ2.sum(axis=0)
+    dA1 = dZ2 @ W1.T
+    dZ1 = dA1 * (A1 > 0)
+    dW0 = A0.T @ dZ1
+    dB0 = dZ1.sum(axis=0)
+    return ([dW0, dW1, dW2, dW3, dW4, dW5, dW6, dW7], [dB0, dB1, dB2, dB3, dB4, dB5, dB6, dB7])

@@ -1,0 +1,36 @@
+import numpy as np
+
+
+def backward(W, B, x, t):
+    W0, W1, W2 = W
+    B0, B1, B2 = B
+    Z1 = x @ W0 + B0
+    A1 = np.maximum(Z1, 0)
+    Z2 = A1 @ W1 + B1
+    R = np.maximum(Z2, 0)
+    H = A1 + R
+    y = H @ W2 + B2
+    dy = 2 * (y - t) / len(y)
+    dW2 = H.T @ dy
+    dB2 = dy.sum(axis=0)
+    dR = dy @ W2.T
+    dZ2 = dR * (R > 0)
+    dW1 = A1.T @ dZ2
+    dB1 = dZ2.sum(axis=0)
+    dA1 = dR + dZ2 @ W1.T
+    dZ1 = dA1 * (A1 > 0)
+    dW0 = x.T @ dZ1
+    dB0 = dZ1.sum()  # <--
+    return {
+        "dy": dy,
+        "dW[2]": dW2,
+        "dB[2]": dB2,
+        "dR": dR,
+        "dZ[2]": dZ2,
+        "dW[1]": dW1,
+        "dB[1]": dB1,
+        "dA[1]": dA1,
+        "dZ[1]": dZ1,
+        "dW[0]": dW0,
+        "dB[0]": dB0,
+    }

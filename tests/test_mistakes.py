@@ -1,0 +1,352 @@
+"""Wrong and right backward passes, most as people write them: `compare` must tell them apart.
+
+The set is in `mistakes/`. How many causes are named, and how well, is measured there, too.
+"""
+
+import dataclasses
+import json
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from mistakes import measure as measuring
+from mistakes.generate import main
+from mistakes.measure import Outcome, line_of, markdown, measure, summary, verdict, without_each
+from mistakes.mutating import KINDS, fresh, plain
+from mistakes.nets import NETS, oracle, upper
+from mistakes.registry import PASSES, add
+from mistakes.running import judged
+
+from tinygrad_mlp import Comparison, compare
+
+CAUSES = False
+"""Whether `compare` looks for causes; then the limits below hold."""
+
+CAUSE_RIGHT, CAUSE_WRONG = 0.90, 0.005
+
+WRONG = [p for p in PASSES.values() if not p.right]
+RIGHT = [p for p in PASSES.values() if p.right]
+
+
+def all_measured(entries, **options):
+    return [measure(entry, **options) for entry in entries]
+
+
+@pytest.fixture(scope="module")
+def verdicts():
+    """All passes, without a search for causes."""
+    return all_measured(PASSES.values(), explain=False)
+
+
+# --- the set --------------------------------------------------------------------------------------
+
+
+def test_the_set_is_large_and_varied():
+    made = [p.made for p in WRONG]
+    assert made.count("by hand") >= 80
+    assert made.count("by a script") >= 80
+    assert len(RIGHT) >= 25
+    assert len([p for p in WRONG if p.made == "by hand" and not p.listed]) >= 20
+    for entries in (WRONG, RIGHT):
+        assert len({p.net for p in entries}) >= 12
+    assert {p.net for p in WRONG} == set(NETS)
+
+
+def test_the_networks_are_what_they_are_said_to_be():
+    def largest(name):
+        gradients = [g for k, g in oracle(NETS[name]).items() if k.startswith("dW")]
+        return max(np.nanmax(abs(g)) for g in gradients)
+
+    assert len(NETS["batch1"].arrays["x"]) == 1
+    assert len(NETS["batch_width"].arrays["x"]) in NETS["batch_width"].sizes
+    assert len(NETS["deep"].sizes) == 9
+    assert NETS["float32"].arrays["W[0]"].dtype == np.float32
+    assert 1e-8 < largest("tiny") < 1e-6
+    assert 1e11 < largest("huge") < 1e13
+    assert largest("near_fit") < 1e-7
+    for name, n in (("kinks", 3), ("active", 0), ("plain", 0)):
+        net = NETS[name]
+        z = [v for k, v in net.forward(net.arrays, upper)[1].items() if k.startswith("Z")]
+        assert sum(np.count_nonzero(v == 0) for v in z) >= n
+    assert all(
+        (v > 0).all()
+        for k, v in NETS["active"].forward(NETS["active"].arrays, upper)[1].items()
+        if k.startswith("Z")
+    )
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=lambda net: net.name)
+def test_the_oracle_agrees_with_autograd(net):
+    """They share no line of code, so both are right."""
+    loss = net.loss()
+    loss.backward()
+    right = oracle(net)
+    for node in walked(loss):
+        if node.name in net.parameters:
+            known = ~np.isnan(right[f"d{node.name}"])
+            scale = np.max(abs(node.grad))
+            error = abs(node.grad - right[f"d{node.name}"])[known]
+            assert np.max(error) <= net.tolerance * scale
+
+
+def walked(node):
+    found, todo = {}, [node]
+    while todo:
+        n = todo.pop()
+        if n not in found:
+            found[n] = None
+            todo += n.parents
+    return list(found)
+
+
+def test_right_passes_are_right_and_wrong_ones_are_wrong_beyond_doubt():
+    for entry in PASSES.values():
+        net = NETS[entry.net]
+        wrong = judged(entry, net)
+        assert bool(wrong) != entry.right, entry.name
+        tolerance = entry.tolerance or net.tolerance
+        assert wrong == judged(entry, net, 20 * tolerance), entry.name
+        if entry.wrong is not None:
+            assert wrong == entry.wrong, entry.name
+
+
+def test_every_wrong_pass_says_where_and_why():
+    for entry in WRONG:
+        assert entry.lines, entry.name
+        assert entry.cause, entry.name
+        if entry.made == "by a script":
+            assert entry.about in KINDS
+            assert entry.before != entry.after
+            assert len(entry.lines) == 1
+
+
+def test_a_name_that_is_taken_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        add(PASSES["NoMask"].code, "plain", "again", False)
+
+
+# --- the verdict of compare -----------------------------------------------------------------------
+
+
+def test_every_wrong_pass_is_found_and_no_right_one_is_called_wrong(verdicts):
+    assert [o.entry.name for o in verdicts if not o.found] == []
+
+
+def test_exactly_the_wrong_gradients_are_named(verdicts):
+    figures = summary(verdicts)
+    inexact = [(o.entry.name, o.got, o.expected) for o in verdicts if not o.exact]
+    assert figures.exact >= 0.99, inexact
+
+
+def test_a_comparison_is_quick():
+    entries = [*WRONG[::25], PASSES["mask_at_least_zero"], PASSES["half_precision"]]
+    figures = summary(all_measured(entries))
+    assert figures.median <= 0.1
+    assert figures.slowest <= 0.5
+
+
+def test_mutants_that_nobody_has_seen_are_found():
+    outcomes = all_measured(fresh(20, 22), explain=False)
+    assert [o.entry.after for o in outcomes if not (o.found and o.exact)] == []
+
+
+def assert_causes_hold(outcomes):
+    figures = summary(outcomes)
+    misled = [o.entry.name for o in outcomes if o.cause == "wrong"]
+    assert figures.causes_wrong <= CAUSE_WRONG, misled
+    assert figures.causes_right >= CAUSE_RIGHT, figures.cause
+
+
+@pytest.mark.skipif(not CAUSES, reason="no causes are looked for yet")
+def test_causes_of_a_sample_are_right():
+    assert_causes_hold(all_measured(WRONG[::12]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAUSES, reason="no causes are looked for yet")
+def test_causes_are_right():
+    outcomes = all_measured(PASSES.values())
+    assert_causes_hold(outcomes)
+    assert summary(outcomes).slowest <= 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_many_mutants_that_nobody_has_seen(seed):
+    outcomes = all_measured(fresh(seed, 200))
+    figures = summary(outcomes)
+    assert figures.found == 1
+    assert figures.exact >= 0.99
+    if CAUSES:
+        assert figures.causes_wrong <= CAUSE_WRONG, figures.cause
+
+
+# --- the measure itself ---------------------------------------------------------------------------
+
+
+class Cause(NamedTuple):
+    text: str
+    yours: str = ""
+    autograd: str = ""
+    line: str = ""
+    evidence: str = ""
+    same_effect: tuple[str, ...] = ()
+    gradients: tuple[str, ...] = ()
+
+
+def said(name, *causes):
+    return verdict(PASSES[name], Comparison("", [], causes=list(causes)))
+
+
+MASK_MISSING = Cause("the ReLU mask is missing", gradients=("dW[0]", "dB[0]"))
+SIGN = Cause("the sign is wrong", gradients=("dW[0]",))
+
+
+@pytest.mark.parametrize(
+    ("name", "causes", "expected"),
+    [
+        ("NoMask", [], "unknown"),
+        ("NoMask", [Cause("unknown: none of 77 changes")], "unknown"),
+        ("NoMask", [MASK_MISSING], "right"),
+        ("NoMask", [Cause("a factor", "delta @ W.T", "... * (A > 0), a mask left out")], "right"),
+        ("NoMask", [SIGN], "wrong"),
+        ("NoMask", [Cause("a >= for >", same_effect=("no mask at all",))], "one of"),
+        ("NoMask", [MASK_MISSING, SIGN], "one of"),
+        ("NoMask", [MASK_MISSING, SIGN._replace(gradients=("dW[2]",))], "wrong"),
+        ("mean_over_two_outputs", [Cause("the factor 2 is missing")], "right"),
+        ("TwoMistakes", [Cause("not divided by the batch size")], "part"),
+        ("TwoMistakes", [Cause("not divided by the batch size"), MASK_MISSING], "right"),
+    ],
+)
+def test_causes_are_judged(name, causes, expected):
+    assert said(name, *causes) == expected
+
+
+def test_a_formula_of_the_changed_line_counts_whatever_the_words():
+    entry = next(
+        p for p in WRONG if p.made == "by a script" and p.target == "dy" and "len" in p.after
+    )
+    yours = entry.after.replace("dy =", "dy  = ")
+    assert measuring.same_line(entry, Cause("something", yours=yours))
+    assert not measuring.same_line(entry, Cause("something", yours=entry.before))
+    assert not measuring.same_line(entry, Cause("something", yours="dy = nothing(y)"))
+    assert not measuring.same_line(entry, Cause("something", yours="dW[0] = y"))
+    assert verdict(entry, Comparison("", [], causes=[Cause("something", yours=yours)])) == "right"
+
+
+def test_the_line_that_a_cause_names_is_judged():
+    entry = PASSES["NoMask"]
+    for line, expected in (
+        ("", ""),
+        (f"by_hand.py:{entry.lines[0]}", "right"),
+        ("x.py:1", "other"),
+    ):
+        assert line_of(entry, Comparison("", [], causes=[Cause("no", line=line)])) == expected
+
+
+def test_the_oracle_sees_an_error_of_a_millionth():
+    entry = PASSES["where_for_the_mask"]
+
+    def off(W, B, x, t):
+        DW, DB = entry.code(W, B, x, t)
+        DB[1][2] *= 1 + 1e-6
+        return DW, DB
+
+    assert judged(dataclasses.replace(entry, code=off), NETS["plain"]) == ["dB[1]"]
+
+
+def test_figures_count_what_was_not_found():
+    wrong, right = PASSES["NoMask"], PASSES["einsum"]
+    outcomes = [
+        Outcome(wrong, None, ["dW[0]"], ["dW[0]"], "right", "right", 0.1),
+        Outcome(wrong, None, ["dW[0]"], ["dW[1]"], "one of", "", 0.2),
+        Outcome(wrong, None, ["dW[0]"], [], "unknown", "", 0.2),
+        Outcome(wrong, None, ["dW[0]"], ["dW[0]"], "wrong", "other", 0.2),
+        Outcome(right, None, [], ["dW[0]"], "", "", 0.9),
+    ]
+    figures = summary(outcomes)
+    assert (figures.found, figures.exact) == (0.75, 0.5)
+    assert (figures.causes_right, figures.causes_wrong) == (0.5, 0.25)
+    assert figures.false_alarms == ["einsum"]
+    assert (figures.median, figures.slowest) == (0.2, 0.9)
+    assert "false alarms ['einsum']" in str(figures)
+
+
+def test_a_comparison_that_passes_everything_is_measured_as_bad(monkeypatch):
+    monkeypatch.setattr(measuring, "compared", lambda *_, **__: Comparison("", []))
+    figures = summary(all_measured([*WRONG[:5], *RIGHT[:5]]))
+    assert (figures.found, figures.exact, figures.false_alarms) == (0, 0, [])
+
+
+def test_each_hypothesis_is_removed_in_turn():
+    removed = []
+
+    @contextmanager
+    def without(name):
+        removed.append(name)
+        yield
+        removed.append("")
+
+    entries = [PASSES[name] for name in ("NoMask", "leaky")]
+    found = without_each(["mask", "sign"], without, entries, sample=1)
+    assert removed == ["mask", "", "sign", ""]
+    seen = {name: [o.entry.net for o in outcomes] for name, outcomes in found.items()}
+    assert set(seen) == {"mask", "sign"}
+    assert all(len(nets) == 1 for nets in seen.values())
+
+
+def test_mutants_follow_from_the_seed_and_change_one_line():
+    one, again, other = (fresh(seed, 6, ["square", "gated"]) for seed in (3, 3, 4))
+    assert [p.source for p in one] == [p.source for p in again]
+    assert [p.source for p in one] != [p.source for p in other]
+    for entry in one:
+        assert entry.after in entry.source
+        assert entry.before not in entry.source.splitlines()
+
+
+def test_an_unchanged_source_is_right():
+    """So what is wrong with a mutant is the change."""
+    for name in ("two_out", "recurrent"):
+        net = NETS[name]
+        give = "results" if net.build else "lists"
+        source = "\n".join(plain(net, False, give)[0])
+        scope = {}
+        exec(source, scope)
+        entry = dataclasses.replace(WRONG[0], code=scope["backward"], net=name, source=source)
+        assert judged(entry, net) == []
+
+
+def test_the_set_is_printed_as_tables_and_as_data(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["measure", "--markdown", "NoMask", "m000", "einsum"])
+    measuring.main()
+    table = capsys.readouterr().out
+    assert "| no mask | plain |" in table
+    monkeypatch.setattr("sys.argv", ["measure", "--json", "NoMask"])
+    measuring.main()
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["found"], row["exact"], row["about"]) == (True, True, "no mask")
+    monkeypatch.setattr("sys.argv", ["measure", "NoMask"])
+    measuring.main()
+    assert "1 wrong: found 100.0%" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["generate", "--seed", "9", "--count", "3", "--net", "plain"])
+    main()
+    assert "3 wrong: found 100.0%" in capsys.readouterr().out
+
+
+def test_options_reach_compare(monkeypatch):
+    given = {}
+
+    def noted(*args, **options):
+        given.update(options)
+        return compare(*args, **{**options, "explain": True})
+
+    monkeypatch.setattr("mistakes.running.compare", noted)
+    measure(PASSES["NoMask"], explain=False)
+    assert given["explain"] is False
+
+
+def test_the_table_has_a_row_for_every_mistake(verdicts):
+    table = markdown(verdicts)
+    for entry in WRONG:
+        assert f"| {entry.about} |" in table
