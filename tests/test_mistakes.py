@@ -6,22 +6,30 @@ The set is in `mistakes/`. How many causes are named, and how well, is measured 
 import dataclasses
 import json
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from mistakes import measure as measuring
 from mistakes.generate import main
-from mistakes.measure import Outcome, line_of, markdown, measure, summary, verdict, without_each
+from mistakes.measure import (
+    CAUSES,
+    Outcome,
+    line_of,
+    markdown,
+    measure,
+    networks,
+    summary,
+    verdict,
+    without_each,
+)
 from mistakes.mutating import KINDS, fresh, plain
 from mistakes.nets import NETS, oracle, upper
 from mistakes.registry import PASSES, add
 from mistakes.running import judged
 
 from tinygrad_mlp import Comparison, compare
-
-CAUSES = False
-"""Whether `compare` looks for causes; then the limits below hold."""
 
 CAUSE_RIGHT, CAUSE_WRONG = 0.90, 0.005
 
@@ -346,7 +354,33 @@ def test_options_reach_compare(monkeypatch):
     assert given["explain"] is False
 
 
+# --- the page -------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent / "docs" / "mistakes.md").read_text("utf-8")
+AGAIN = "paste what `python -m tests.mistakes.measure --markdown` prints"
+
+
+def cells(table, columns=3):
+    """The first columns of each row."""
+    return [row.split("|")[1 : columns + 1] for row in table.splitlines() if row.startswith("|")]
+
+
+def test_the_page_has_every_mistake(verdicts):
+    assert networks() in PAGE, AGAIN
+    rows = cells(PAGE)
+    assert all(row in rows for row in cells(markdown(verdicts))), AGAIN
+    assert len(rows) == len(cells(networks() + markdown(verdicts))), AGAIN
+
+
+@pytest.mark.slow
+def test_the_page_is_what_was_measured():
+    tables = markdown(all_measured(PASSES.values())).strip().split("\n\n")
+    assert len(tables) == 2
+    assert all(table in PAGE for table in tables), AGAIN
+
+
 def test_the_table_has_a_row_for_every_mistake(verdicts):
-    table = markdown(verdicts)
+    table = markdown(verdicts, causes=True)
     for entry in WRONG:
         assert f"| {entry.about} |" in table
+    assert "| cause named |" in table

@@ -172,7 +172,7 @@ class NoTargets(Net):
             delta = (delta @ self.W[i].T) * (self.A[i] > 0)
 
 
-@wrong("tiny", "the slope of |y - t|", "sign|abs|absolute|mae")
+@wrong("tiny", "the slope of an absolute error", "sign|abs|absolute|mae")
 def absolute_error(W, B, x, t):
     A, y = forward(W, B, x)
     delta = np.sign(y - t) / len(y)  # <--

@@ -29,6 +29,9 @@ from .running import compared, identifier, judged
 
 mutants.load()
 
+CAUSES = False
+"""Whether `compare` looks for causes: then the tests hold their limits, and the page shows them."""
+
 TRUE = ("right", "one of")  # verdicts on a cause that tell nothing false
 
 
@@ -207,32 +210,57 @@ def summary(outcomes: Sequence[Outcome]) -> Figures:
     )
 
 
-def markdown(outcomes: Sequence[Outcome], rows: bool = True) -> str:
+def markdown(outcomes: Sequence[Outcome], rows: bool = True, causes: bool = CAUSES) -> str:
     """The tables of the documentation: a row per mistake, and one per kind of change."""
+    verdicts = ["right", "one of", "part", "unknown", "wrong"] if causes else []
     lines = []
     written = [o for o in outcomes if not o.entry.right and o.entry.made == "by hand"]
     if rows and written:
-        lines += [
-            "| mistake | network | wrong gradients | cause named |",
-            "| --- | --- | --- | --- |",
-        ]
+        lines += table("mistake", "network", "wrong gradients", *["cause named"][: len(verdicts)])
         for o in written:
-            names = "all" if everything(o) else " ".join(f"`{name}`" for name in o.expected)
-            verdicts = o.cause if o.exact else f"{o.cause}, other gradients"
-            lines.append(f"| {o.entry.about} | {o.entry.net} | {names} | {verdicts} |")
+            names = "all" if everything(o) else listed(o.expected)
+            cause = [o.cause if o.exact else f"{o.cause}, other gradients"][: len(verdicts)]
+            lines.append(f"| {' | '.join([o.entry.about, o.entry.net, names, *cause])} |")
         lines.append("")
     scripted = [o for o in outcomes if o.entry.made != "by hand"]
     if scripted:
-        names = ("right", "one of", "part", "unknown", "wrong")
-        lines += [f"| line changed by a script | number | found | exact | {' | '.join(names)} |"]
-        lines += ["| --- " * (4 + len(names)) + "|"]
+        lines += table("changed in one line", "number", "found", "exact", *verdicts)
         for kind in sorted({o.entry.about for o in scripted}):
             some = [o for o in scripted if o.entry.about == kind]
             counts = [len(some), sum(o.found for o in some), sum(o.exact for o in some)]
-            counts += [sum(o.cause == name for o in some) for name in names]
+            counts += [sum(o.cause == name for o in some) for name in verdicts]
             lines.append(f"| {kind} | {' | '.join(map(str, counts))} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def listed(names: Sequence[str]) -> str:
+    """`dW[0]` … `dW[3]` `dy`: neighbours in one."""
+    runs: list[list[str]] = []
+    for name in names:
+        last = runs[-1][-1] if runs else ""
+        n = re.search(r"\[(\d+)\]$", last)
+        if n and name == f"{last[: n.start()]}[{int(n[1]) + 1}]":
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    parts = [f"`{r[0]}` … `{r[-1]}`" if len(r) > 2 else " ".join(f"`{n}`" for n in r) for r in runs]
+    return " ".join(parts)
+
+
+def table(*columns: str) -> list[str]:
+    """The first two lines of a table."""
+    return [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
+
+
+def networks() -> str:
+    """The table of the networks."""
+    counts = Counter((p.net, p.right) for p in PASSES.values())
+    lines = table("network", "what is special", "wrong passes", "right passes")
+    for net in NETS.values():
+        numbers = f"{counts[net.name, False]} | {counts[net.name, True]}"
+        lines.append(f"| {net.name} | {net.about} | {numbers} |")
+    return "\n".join([*lines, ""])
 
 
 def everything(outcome: Outcome) -> bool:
@@ -307,7 +335,7 @@ def main() -> None:
     given = parser.parse_args()
     outcomes = [measure(PASSES[name]) for name in given.names or PASSES]
     if given.markdown:
-        print(markdown(outcomes))
+        print(networks(), markdown(outcomes), sep="\n")
     elif given.json:
         print(json.dumps([as_dict(o) for o in outcomes], indent=1))
     else:
