@@ -141,6 +141,20 @@ def test_every_wrong_pass_is_found_and_no_right_one_is_called_wrong(verdicts):
     assert [o.entry.name for o in verdicts if not o.found] == []
 
 
+ONE_SHAPE = {"vectors", "normal_equations", "tanh_from_cosh"}
+COARSE = {"single_precision", "single_for_double"}  # a factor or weights in single precision
+
+
+@pytest.mark.parametrize(
+    "net", [n for n in NETS.values() if n.is_mlp and n.name != "tanh"], ids=str
+)
+def test_right_passes_are_right_on_every_network(net):
+    for entry in RIGHT:
+        if NETS[entry.net].is_mlp and entry.name not in ONE_SHAPE | COARSE:
+            outcome = measure(dataclasses.replace(entry, net=net.name, wrong=[]), explain=False)
+            assert outcome.got == [], entry.name
+
+
 def test_exactly_the_wrong_gradients_are_named(verdicts):
     figures = summary(verdicts)
     inexact = [(o.entry.name, o.got, o.expected) for o in verdicts if not o.exact]
@@ -241,6 +255,26 @@ def test_a_formula_of_the_changed_line_counts_whatever_the_words():
     assert not measuring.same_line(entry, Cause("something", yours="dy = nothing(y)"))
     assert not measuring.same_line(entry, Cause("something", yours="dW[0] = y"))
     assert verdict(entry, Comparison("", [], causes=[Cause("something", yours=yours)])) == "right"
+
+
+def test_a_cause_in_another_line_of_a_derived_source_is_wrong():
+    entry = fresh(1, 1, ["two_out"])[0]
+    entry = dataclasses.replace(entry, target="dZ[1]", cause="mask & missing", after="dZ1 = dA1")
+    for yours, expected in (
+        ("dZ[1] = dA[1]", "right"),
+        ("dA[1] = dZ[2] @ W[1].T", "right"),  # the step to the same layer
+        ("dZ[2] = dA[2]", "wrong"),
+        ("delta = delta @ W.T", "right"),  # does not say which
+    ):
+        cause = Cause("the mask is missing", yours=yours)
+        assert verdict(entry, Comparison("", [], causes=[cause])) == expected, yours
+    cause = Cause("the mask is missing in dZ[2]")
+    assert verdict(entry, Comparison("", [], causes=[cause])) == "wrong"
+    cause = cause._replace(line=f"x.py:{entry.lines[0]}")
+    assert verdict(entry, Comparison("", [], causes=[cause])) == "right"
+    loop = dataclasses.replace(entry, target="dZ[i]")
+    cause = Cause("the mask is missing in dZ[2]")
+    assert verdict(loop, Comparison("", [], causes=[cause])) == "right"
 
 
 def test_the_line_that_a_cause_names_is_judged():

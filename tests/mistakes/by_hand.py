@@ -124,7 +124,7 @@ def mean_over_outputs(W, B, x, t):
     "two_out",
     "a mean over two outputs, too",
     "size|mean|output|n_out",
-    twins=(f"factor|\\b2\\b|half|twice|1/2 & {MISSING}|half|2",),
+    twins=(rf"factor|\b2\b|half|1/2 & {MISSING}|half|1/2|0\.5",),
 )
 def mean_over_two_outputs(W, B, x, t):
     A, y = forward(W, B, x)
@@ -137,7 +137,7 @@ def mean_over_two_outputs(W, B, x, t):
     return [A[0].T @ dz, dW1, dW2], [dz.sum(0), db1, db2]
 
 
-@wrong("float32", "the factor 2 is missing", f"2|half|factor & {MISSING}|half|1/2|0.5")
+@wrong("float32", "the factor 2 is missing", rf"\b2\b|half|twice & {MISSING}|half|1/2|0\.5|twice")
 def no_factor_two(W, B, x, t):
     A, y = forward(W, B, x)
     delta = (y - t) / len(y)  # <--
@@ -161,7 +161,7 @@ def other_sign(W, B, x, t):
     return DW, DB
 
 
-@wrong("plain", "the targets are forgotten", f"target|\\bt\\b & {MISSING}|only|y")
+@wrong("plain", "the targets are forgotten", rf"targets?\b|\bt\b & {MISSING}|only|alone")
 class NoTargets(Net):
     def backward(self, y, t):
         delta = 2 * y / len(y)  # <--
@@ -184,7 +184,7 @@ def absolute_error(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("linear", "the loss itself in the place of its slope", "square|\\*\\* ?2|power|loss")
+@wrong("linear", "the loss itself in the place of its slope", r"squar|\*\* ?2|power|itself")
 def squared_error_itself(W, B, x, t):
     y = x @ W[0] + B[0]
     delta = (y - t) ** 2 / len(y)  # <--
@@ -262,7 +262,7 @@ def mask_at_the_output(W, B, x, t):
 @wrong(
     "plain",
     "divides by the number of layers",
-    "layers|len\\(W\\)|3|constant|batch|factor|divid",
+    r"factor|multiple|constant|times 2\.3|layers|len ?\( ?W",
     listed=False,
 )
 class DividedByLayers(Net):
@@ -280,7 +280,7 @@ class DividedByLayers(Net):
 @wrong(
     "plain",
     "divides by batch - 1",
-    f"batch|n ?- ?1|len\\(y\\) - 1|constant|factor|7 ?/ ?6|1\\.16",
+    r"multiple|constant|times 1\.1|1\.16|- 1|7/6",
     listed=False,
 )
 def sample_variance(W, B, x, t):
@@ -324,7 +324,7 @@ class WithLearningRate(Net):
 @wrong(
     "plain",
     "returns the updated weights, not gradients",
-    "updat|W - |minus|parameter|step|weights",
+    r"updat|W\[\w\] -|minus|weights (themselves|instead|after)|learning|step",
     listed=False,
 )
 def returns_new_weights(W, B, x, t):
@@ -470,7 +470,7 @@ class MaskOfTheLayerAbove(Net):
 @wrong(
     "plain",
     "multiplied by relu(z), not by its slope",
-    f"A\\[|relu|activation & {MASK}|slope|instead|value|multipl",
+    r"A\[|relu|activation & instead|value|itself|slope|derivative",
 )
 def activation_for_its_slope(W, B, x, t):
     A, y = forward(W, B, x)
@@ -535,7 +535,7 @@ def mask_of_the_first_sample(W, B, x, t):
 @wrong(
     "plain",
     "a unit that is active for any sample counts for all",
-    f"{MASK}|any|sample|row",
+    rf"{MASK} & \bany\b|all samples|rows?\b|mean|same for",
     listed=False,
 )
 def mask_of_any_sample(W, B, x, t):
@@ -585,7 +585,7 @@ class BiasBeforeTheMask(Net):
             self.DW[i] = self.A[i].T @ g
 
 
-@wrong("near_fit", "the slope of a leaky relu", "leaky|0\\.01|slope")
+@wrong("near_fit", "the slope of a leaky relu", r"leaky|0\.01")
 def leaky(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -600,7 +600,7 @@ def leaky(W, B, x, t):
 @wrong(
     "plain",
     "relu of delta in the place of the mask",
-    "relu|maximum|positive|negative & delta|gradient|d[AZ]",
+    r"(relu|maximum)( ?\(| of)|negative|clipped at 0|positive part",
 )
 def relu_of_delta(W, B, x, t):
     A, y = forward(W, B, x)
@@ -613,9 +613,7 @@ def relu_of_delta(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong(
-    "plain", "the slope of the sigmoid in a relu net", "sigmoid|1 - |slope|derivative", listed=False
-)
+@wrong("plain", "the slope of the sigmoid in a relu net", r"sigmoid|1 - ", listed=False)
 class SigmoidHabit(Net):
     def backward(self, y, t):
         delta = 2 * (y - t) / len(y)
@@ -631,7 +629,7 @@ class SigmoidHabit(Net):
 @wrong(
     "plain",
     "z is computed again without the bias",
-    f"bias|B\\[|mask|z & {MISSING}|mask",
+    rf"{MASK}|Z\[ & bias|B\[",
     listed=False,
 )
 def mask_without_bias(W, B, x, t):
@@ -651,7 +649,7 @@ def mask_without_bias(W, B, x, t):
     "plain",
     "z is computed again with weights that were updated",
     "updat|chang|state|step|new weights|overwr",
-    twins=("mask|z",),
+    twins=(rf"{MASK} & weights|W\[|updat|other",),
     listed=False,
 )
 class MaskAfterTheStep(Net):
@@ -671,7 +669,7 @@ class MaskAfterTheStep(Net):
         self.W = old
 
 
-@wrong("plain", "the mask with a threshold of a half", f"{MASK}|threshold|0\\.5", listed=False)
+@wrong("plain", "the mask with a threshold of a half", r"threshold|0\.5", listed=False)
 def mask_above_a_half(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -684,7 +682,10 @@ def mask_above_a_half(W, B, x, t):
 
 
 @wrong(
-    "plain", "sign(z) for the slope: -1 where it is 0", "sign|-1|inactive|negative", listed=False
+    "plain",
+    "sign(z) for the slope: -1 where it is 0",
+    r"np\.sign|sign of z|-1 (where|for|at)|sign ?\(|inactive",
+    listed=False,
 )
 class SignForMask(Net):
     def backward(self, y, t):
@@ -742,7 +743,7 @@ class Dropout(Net):
 @wrong(
     "plain",
     "the scale of dropout without dropout",
-    "factor|scale|constant|2|multiple|dropout",
+    r"1\.25|0\.8|dropout|constant",
     listed=False,
 )
 def dropout_scale_left(W, B, x, t):
@@ -883,7 +884,12 @@ class ActivationsOfTheLayerBelow(Net):
         self.DW, self.DB = DW[::-1], DB[::-1]
 
 
-@wrong("square_batch", "x in the place of A[i]", "A\\[|x|input|activation", listed=False)
+@wrong(
+    "square_batch",
+    "x in the place of A[i]",
+    r"A\[[01]\]|\bx\b|input|(an)?other layer|layer below",
+    listed=False,
+)
 def input_at_every_layer(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -895,7 +901,12 @@ def input_at_every_layer(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("plain", "z in the place of A", "Z\\[|relu|activation|before|pre", listed=False)
+@wrong(
+    "plain",
+    "z in the place of A",
+    r"Z\[|pre-?activation|before (the )?(relu|activation)",
+    listed=False,
+)
 class BeforeTheRelu(Net):
     def backward(self, y, t):
         delta = 2 * (y - t) / len(y)
@@ -908,7 +919,7 @@ class BeforeTheRelu(Net):
         self.DW, self.DB = DW[::-1], DB[::-1]
 
 
-@wrong("plain", "goes back through the gradient of W", "dW|gradient & W|instead|propagat|weights")
+@wrong("plain", "goes back through the gradient of W", r"dW|gradient of (the )?(W|weights)")
 def gradient_for_weights(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -942,7 +953,7 @@ class UpdatedTooEarly(Net):
 @wrong(
     "plain",
     "the gradient is written into a view of W",
-    "updat|chang|state|overwr|view|memory|dW",
+    r"updat|changed|overwr|view|memory|dW",
     listed=False,
 )
 class GradientIntoView(Net):
@@ -956,7 +967,11 @@ class GradientIntoView(Net):
             delta = delta @ self.W[i].T * (self.A[i] > 0)
 
 
-@wrong("square", "delta is not carried on", "delta|carr|propag|same|W")
+@wrong(
+    "square",
+    "delta is not carried on",
+    r"carried|propagat|passed on|unchanged|same|without W|identity",
+)
 def delta_stays(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -968,7 +983,9 @@ def delta_stays(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("square", "delta is added to, not replaced", "add|\\+|accumul|plus|delta", listed=False)
+@wrong(
+    "square", "delta is added to, not replaced", r"added|accumulat|plus|\+=|sum of", listed=False
+)
 def delta_accumulates(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -1024,7 +1041,7 @@ def einsum_weights(W, B, x, t):
 @wrong(
     "plain",
     "every sample of A meets every sample of delta",
-    "sum|sample|outer|pair|all|mean",
+    r"outer|pairs|all samples|means?\b|sums",
     listed=False,
 )
 def einsum_all_pairs(W, B, x, t):
@@ -1038,7 +1055,7 @@ def einsum_all_pairs(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("plain", "the outer product of means", "outer|mean|average|sum", listed=False)
+@wrong("plain", "the outer product of means", r"outer|means?\b|average", listed=False)
 class OuterOfMeans(Net):
     def backward(self, y, t):
         delta = 2 * (y - t) / len(y)
@@ -1067,7 +1084,7 @@ def samples_shifted(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("plain", "flipped, not transposed", "revers|flip|order|transpos|\\[::-1\\]", listed=False)
+@wrong("plain", "flipped, not transposed", r"revers|flip|::-1|order of", listed=False)
 def flipped_columns(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -1082,7 +1099,7 @@ def flipped_columns(W, B, x, t):
 @wrong(
     "plain",
     "the gradient of the sum over the batch adds up row by row",
-    "cumul|cumsum|sum|row",
+    r"cumul|cumsum|running",
     listed=False,
 )
 def running_sum(W, B, x, t):
@@ -1135,7 +1152,7 @@ def mean_of_features(W, B, x, t):
 # --- biases ---------------------------------------------------------------------------------------
 
 
-@wrong("two_out", "a mean for the biases", "mean|divid|batch & bias|dB|sum|B\\[")
+@wrong("two_out", "a mean for the biases", r"mean|divid|batch & bias|dB|B\[")
 def bias_mean(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -1147,7 +1164,7 @@ def bias_mean(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("batch1", "a mean for the biases, at a batch of one", "mean|divid|batch & bias|dB|sum|B\\[")
+@wrong("batch1", "a mean for the biases, at a batch of one", r"mean|divid|batch & bias|dB|B\[")
 class BiasMean(Net):
     def backward(self, y, t):
         delta = 2 * (y - t) / len(y)
@@ -1207,7 +1224,7 @@ class BiasWrongAxis(Net):
         self.DW, self.DB = DW[::-1], DB[::-1]
 
 
-@wrong("plain", "one number for all biases", "sum|axis|total|all|shape")
+@wrong("plain", "one number for all biases", r"total|axis|all entries|one number|whole")
 def bias_total(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -1219,7 +1236,9 @@ def bias_total(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("square", "the biases of the layer below", "layer|index|dB|delta|other|below")
+@wrong(
+    "square", "the biases of the layer below", r"below|another|other|index|d[ZA]\[|previous|next"
+)
 def bias_of_the_layer_below(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -1256,7 +1275,7 @@ def bias_added(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("plain", "the largest of the batch for the biases", "max|largest|sum", listed=False)
+@wrong("plain", "the largest of the batch for the biases", r"max|largest", listed=False)
 def bias_maximum(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -1306,7 +1325,11 @@ def not_reversed_square(W, B, x, t):
     return DW, DB  # <--
 
 
-@wrong("plain", "the loop stops before the first layer", "loop|first|layer|missing|none|zero|never")
+@wrong(
+    "plain",
+    "the loop stops before the first layer",
+    r"loop|first layer|layer 0|none|zero|never|not computed|stops|missing",
+)
 class StopsEarly(Net):
     def backward(self, y, t):
         n = len(self.W)
@@ -1322,7 +1345,7 @@ class StopsEarly(Net):
 @wrong(
     "deep",
     "the loop starts at the wrong end",
-    "order|loop|layer|direction|forward|delta|propag|first",
+    r"loop|order|direction|zero|propagat|never",
     listed=False,
 )
 def loop_from_the_front(W, B, x, t):
@@ -1338,7 +1361,7 @@ def loop_from_the_front(W, B, x, t):
     return DW, DB
 
 
-@wrong("plain", "each sample overwrites the one before", "sample|last|overwr|one")
+@wrong("plain", "each sample overwrites the one before", r"sample|overwr|row")
 def samples_overwrite(W, B, x, t):
     A, y = forward(W, B, x)
     DW = [np.zeros_like(w) for w in W]
@@ -1365,7 +1388,7 @@ class LastSampleLeftOut(Net):
                 delta = self.W[i] @ delta * (self.A[i][n] > 0)
 
 
-@wrong("plain", "the last output is left out", "output|column|last", listed=False)
+@wrong("plain", "the last output is left out", r"outputs?\b|columns?\b", listed=False)
 def last_output_left_out(W, B, x, t):
     A, y = forward(W, B, x)
     delta = np.zeros_like(y)
@@ -1382,7 +1405,7 @@ def last_output_left_out(W, B, x, t):
 @wrong(
     "plain",
     "divided by the batch again with every sample",
-    "sample|divid|batch|weight|geometric|row",
+    r"sample|geometric|rows?\b|weighted",
     listed=False,
 )
 def divided_inside_the_loop(W, B, x, t):
@@ -1403,7 +1426,7 @@ def divided_inside_the_loop(W, B, x, t):
 @wrong(
     "plain",
     "gradients of the step before are still there",
-    "second|previous|earlier|reset|zero|accumul|call|state|left",
+    r"second call|previous|earlier|reset|zero|accumul|left (behind|over)|state|call",
 )
 class NeverZeroed(Net):
     def __init__(self, sizes):
@@ -1422,7 +1445,7 @@ class NeverZeroed(Net):
 @wrong(
     "plain",
     "lists that grow with every call",
-    "second|previous|earlier|reset|grow|longer|many|call|state",
+    r"second call|previous|earlier|reset|grow|longer|too many|state|call",
     listed=False,
 )
 class ListsGrow(Net):
@@ -1441,7 +1464,7 @@ class ListsGrow(Net):
 @wrong(
     "plain",
     "momentum from the step before",
-    "momentum|second|previous|earlier|call|state|velocity",
+    r"momentum|second call|previous|earlier|state|velocity|call",
     listed=False,
 )
 class Momentum(Net):
@@ -1499,7 +1522,7 @@ class SumInARowOfDelta(Net):
 @wrong(
     "plain",
     "one array for all gradients",
-    "same|memory|list|alias|shared|identical|one array",
+    r"same array|memory|alias|shared|one array|same object|overwr",
     listed=False,
 )
 class OneArrayForAll(Net):
@@ -1515,7 +1538,7 @@ class OneArrayForAll(Net):
             delta = delta @ self.W[i].T * (self.A[i] > 0)
 
 
-@wrong("plain", "a relu at the output, forward", "forward|relu|output|y")
+@wrong("plain", "a relu at the output, forward", r"forward|relu.*(output|last)|output.*relu")
 class ReluAtTheOutput(Net):
     def forward(self, x):
         self.A = [x]
@@ -1533,7 +1556,7 @@ class ReluAtTheOutput(Net):
             delta = delta @ self.W[i].T
 
 
-@wrong("plain", "no bias, forward", f"forward|bias|y|B\\[ & {MISSING}|forward|bias")
+@wrong("plain", "no bias, forward", r"forward|bias")
 class NoBiasForward(Net):
     def forward(self, x):
         self.A = [x]
@@ -1550,7 +1573,11 @@ class NoBiasForward(Net):
             delta = delta @ self.W[i].T * (self.A[i] > 0)
 
 
-@wrong("two_out", "z is stored in A", "Z|relu|A\\[|activation|forward")
+@wrong(
+    "two_out",
+    "z is stored in A",
+    r"Z\[|pre-?activation|forward|before (the )?relu|A\[\d\] (is|differs|has)",
+)
 class StoresZ(Net):
     def forward(self, x):
         self.A = [x]
@@ -1584,7 +1611,7 @@ def integer_buffers(W, B, x, t):
     return DW, DB
 
 
-@wrong("plain", "targets are made integers", "integer|int|target|truncat|round|\\bt\\b")
+@wrong("plain", "targets are made integers", r"integer|\bint\b|truncat|rounded")
 class IntegerTargets(Net):
     def backward(self, y, t):
         t = np.array(t, dtype=int)  # <--
@@ -1596,7 +1623,7 @@ class IntegerTargets(Net):
             delta = delta @ self.W[i].T * (self.A[i] > 0)
 
 
-@wrong("wide", "half precision on the way", "precision|float16|half|round")
+@wrong("wide", "half precision on the way", r"precision|float16|\bhalf\b")
 def half_precision(W, B, x, t):
     A, y = forward(W, B, x)
     delta = (2 * (y - t) / len(y)).astype(np.float16).astype(float)  # <--
@@ -1659,7 +1686,7 @@ def two_mistakes_apart(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("tanh", "1 - a for the slope of tanh", "tanh|1 - |slope|square|derivative", listed=False)
+@wrong("tanh", "1 - a for the slope of tanh", r"squar|1 - |\*\* ?2|\* A", listed=False)
 def tanh_not_squared(W, B, x, t):
     A = [x]
     for w, b in zip(W[:-1], B[:-1]):
@@ -1674,7 +1701,7 @@ def tanh_not_squared(W, B, x, t):
     return DW[::-1], DB[::-1]
 
 
-@wrong("tanh", "the mask of a relu in a tanh net", "mask|relu|tanh|slope|derivative", listed=False)
+@wrong("tanh", "the mask of a relu in a tanh net", r"mask|relu", listed=False)
 def relu_habit(W, B, x, t):
     A = [x]
     for w, b in zip(W[:-1], B[:-1]):

@@ -6,6 +6,7 @@ The cause is `right` if what it says fits the mistake, `one of` if the right one
 """
 
 import argparse
+import functools
 import json
 import re
 import statistics
@@ -14,16 +15,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_mlp import derive
+from tinygrad_mlp import Comparison, derive
 
 from . import by_hand, by_hand_graphs, mutants, right_passes  # noqa: F401  # they enter themselves
 from .nets import NETS
 from .registry import PASSES, Pass
-from .running import compared, identifier, judged
+from .running import compared, gradients, identifier, is_mapping, judged
 
 # ruff: noqa: T201
 
@@ -31,6 +33,12 @@ mutants.load()
 
 CAUSES = False
 """Whether `compare` looks for causes: then the tests hold their limits, and the page shows them."""
+
+TOKEN = r"[\w.]+(?:\[[^]]*\])?|[*<>=]+|\S"
+"""Pieces of a formula: a name with its index, an operator, a parenthesis."""
+
+NAME = r"\bd[A-Za-z]\w*\[\d+\]|\bdy\b|\bh\d+\b"
+"""Of a gradient, in a text."""
 
 TRUE = ("right", "one of")  # verdicts on a cause that tell nothing false
 
@@ -75,8 +83,11 @@ def measure(entry: Pass, **options: Any) -> Outcome:
 
 
 def text_of(cause: Any) -> str:
-    """All that a cause says."""
-    return " ".join([cause.text, cause.yours, cause.autograd])
+    """What a cause says: its text, and where the two formulas differ."""
+    one, other = (re.findall(TOKEN, code) for code in (cause.yours, cause.autograd))
+    parts = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+    changed = [" ".join(one[i:j] + other[k:n]) for tag, i, j, k, n in parts if tag != "equal"]
+    return " ; ".join([cause.text, *changed])
 
 
 def says(description: str, text: str) -> bool:
@@ -99,10 +110,11 @@ def verdict(entry: Pass, comparison: Any) -> str:
     fits: list[Any] = []
     certain, met = True, 0
     for descriptions in mistakes:
-        by_text = [c for c in named if any(says(d, text_of(c)) for d in descriptions)]
+        placed = [c for c in named if in_place(entry, c)]
+        by_text = [c for c in placed if any(says(d, text_of(c)) for d in descriptions)]
         by_text += [c for c in named if c not in by_text and same_line(entry, c)]
         by_effect = [
-            c for c in named for same in c.same_effect for d in descriptions if says(d, same)
+            c for c in placed for same in c.same_effect for d in descriptions if says(d, same)
         ]
         met += bool(by_text or by_effect)
         certain &= bool(by_text) or not by_effect
@@ -138,6 +150,39 @@ def same_line(entry: Pass, cause: Any) -> bool:
         return bool(np.shape(values[0]) == np.shape(values[1]) and np.allclose(*values))
     except Exception:  # it is written in another way
         return False
+
+
+@functools.cache
+def places(net: str, target: str, given: frozenset[str]) -> frozenset[str]:
+    """Lines that a mistake in the line `target` may as well be in, for those `given` tell nothing.
+
+    That is so if what is given depends on the same lines: without dZ[1] and dA[1], who can say
+    which of the two is wrong?
+    """
+    rows = [row for row in derive(NETS[net].loss()).lines if row.role == "backward"]
+    reach: dict[str, set[str]] = {row.name: {row.name} & given for row in rows}
+    for row in reversed(rows):
+        for name in row.args:
+            if name in reach:
+                reach[name] |= reach[row.name]
+    meant = [n for n in reach if re.fullmatch(re.escape(target).replace("i", r"\d+"), n)]
+    return frozenset(n for n in reach if any(reach[n] == reach[m] for m in meant))
+
+
+def in_place(entry: Pass, cause: Any) -> bool:
+    """Whether a cause, if it says which line of a derived source is wrong, says the right one."""
+    if not entry.target or "_" in entry.target:
+        return True
+    if line_of(entry, Comparison("", [], causes=[cause])) == "right":
+        return True
+    sides = [code.split("=", 1)[0].strip() for code in (cause.yours, cause.autograd) if "=" in code]
+    if not any(re.fullmatch(NAME, side) for side in sides):
+        sides = re.findall(NAME, cause.text)
+    net = NETS[entry.net]
+    known = {f"d{name}" for name in net.parameters}
+    if is_mapping(entry, net):
+        known = set(gradients(entry.code, net, True))
+    return not sides or bool({*sides} & places(entry.net, entry.target, frozenset(known)))
 
 
 def line_of(entry: Pass, comparison: Any) -> str:

@@ -23,8 +23,9 @@ from .running import arguments, identifier, judged
 KINDS = {  # kind of change -> words that say so
     "mask missing": f"{MASK} & {MISSING}",
     "mask inverted": f"{MASK}|<|> & invert|opposite|<|inactive|complement|other way|revers",
-    "factor missing": f"factor|times|slope|derivative|multipl|mask|{MISSING}",
-    "factor alone": f"factor|times|slope|derivative|multipl|mask|instead|only|alone|{MISSING}",
+    "factor missing": (
+        f"factor|times|slope|derivative|multipl|mask|d[AZ] & {MISSING}|only|alone|instead|replac"
+    ),
     "not divided": f"divid|{BATCH}|factor|times|{MISSING}",
     "divided again": f"divid|{BATCH}|factor|twice|again",
     "divided by something else": "divid|batch|size|output|shape|width|mean|factor",
@@ -38,10 +39,10 @@ KINDS = {  # kind of change -> words that say so
     "axis kept": "keepdims|axis|shape",
     "mean for sum": f"mean|divid|{BATCH}|average",
     "largest for sum": "max|largest",
-    "other sign": r"sign|negativ|-1|\+|minus|plus",
-    "other operator": r"divid|multipl|operator|instead|\*|/|\+|-|add|subtract",
-    "other index": r"index|layer|instead|other|below|above|step|\[",
-    "other value": r"instead|other|before|after|mask|slope|value|\[",
+    "other sign": r"sign|negativ|-1|minus|plus",
+    "other operator": "divid|multipl|operator|add|subtract|plus|minus|instead|sign|invers|squar",
+    "other index": "index|layer|instead|other|below|above|step|wrong",
+    "other value": "instead|in the place|other|before|after|mask|slope|value|wrong",
 }
 
 

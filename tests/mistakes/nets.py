@@ -35,6 +35,9 @@ class Net:
     kinks: bool = False
     cache: dict[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def is_mlp(self) -> bool:
         return self.build is None
