@@ -31,7 +31,7 @@ LAYERS = (
     ("deriving",),
     ("cards", "rendering", "rounding", "running"),
     ("drawing", "checking", "compiling", "inspecting"),
-    ("playing", "testing", "training"),
+    ("marking", "playing", "testing", "training"),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -1,15 +1,20 @@
 """gradcheck passes what is right, and names what is wrong."""
 
 import operator
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinygrad_mlp import GradientError, Tensor, defvjp, mse, primitive, relu
+import tinygrad_mlp
+from tinygrad_mlp import GradientError, ManualMLP, Tensor, defvjp, mse, primitive, relu
 from tinygrad_mlp.nn import MLP
 from tinygrad_mlp.primitives import PRIMITIVES
-from tinygrad_mlp.testing import Report, differences, gradcheck
+from tinygrad_mlp.testing import Report, assert_gradients_match, differences, gradcheck
 
 RNG = np.random.default_rng(0)
 
@@ -265,3 +270,49 @@ def test_a_wrong_gradient_is_found_at_any_size(size, monkeypatch):
     plant(monkeypatch, np.tanh, 0, lambda g, y, _a: g * (1.01 - y * y))
     with pytest.raises(GradientError, match="tanh"):
         gradcheck(lambda x: size * np.tanh(x), normal(2))
+
+
+# --- assert_gradients_match -----------------------------------------------------------------------
+
+HOMEWORK = """
+import numpy as np
+from tinygrad_mlp import ManualMLP
+from tinygrad_mlp.testing import assert_gradients_match
+
+class Forgetful(ManualMLP):
+    def backward(self, y, t):
+        super().backward(y, t)
+        self.DB[0] = 7 * self.DB[0]
+
+def test_right():
+    assert_gradients_match(ManualMLP, sizes=(3, 5, 2))
+
+def test_on_given_data():
+    x, t = np.full((5, 3), 0.5), np.ones((5, 2))
+    assert_gradients_match(ManualMLP, x, t, sizes=(3, 4, 2), probes=False)
+
+def test_wrong():
+    assert_gradients_match(Forgetful, sizes=(3, 5, 2))
+"""
+
+
+def test_a_wrong_homework_fails_under_pytest_with_the_report_and_the_line_of_the_test(tmp_path):
+    (tmp_path / "test_homework.py").write_text(HOMEWORK)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    env = {**os.environ, "PYTHONPATH": str(Path(tinygrad_mlp.__file__).parents[1])}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "1 failed, 2 passed" in done.stdout
+    assert "AssertionError: a gradient differs from autograd's" in done.stdout
+    assert "DW[0]     A[0].T @ delta" in done.stdout  # the whole table
+    assert "FAIL  1 of 5 differ" in done.stdout
+    assert "assert_gradients_match(Forgetful" in done.stdout
+    assert "raise AssertionError" not in done.stdout  # no line of ours
+
+
+def test_a_pass_is_silent_and_a_failure_is_an_assertion_error():
+    assert assert_gradients_match(ManualMLP, sizes=(3, 2)) is None
+    with pytest.raises(AssertionError, match="2 of 2 differ"):
+        assert_gradients_match(lambda W, B, _x, _t: (W, B), sizes=(3, 2))

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .compiling import jit
     from .deriving import Program, derive
     from .drawing import draw
+    from .marking import cmp, cmp_lines
     from .testing import gradcheck
 
 __version__ = "0.1.0"
@@ -93,6 +94,8 @@ __all__ = [
     "bce_with_logits",
     "clip_grad_norm",
     "clip_grad_value",
+    "cmp",
+    "cmp_lines",
     "compare",
     "cross_entropy",
     "data",
@@ -132,6 +135,8 @@ _READINGS = {
     "Comparison": "checking",
     "compare": "checking",
     "probe": "checking",
+    "cmp": "marking",
+    "cmp_lines": "marking",
     "Program": "deriving",
     "derive": "deriving",
     "draw": "drawing",

@@ -303,14 +303,7 @@ def compare_gradients(gradients: Mapping[Any, Any], loss: Any, limit: float) -> 
     if not gradients:
         raise GradientError(f"{call}: no gradient is given.")
     order = toposort(loss)
-    check_overwritten(order)
-    for node in order:
-        for a in node.args:  # the forward pass is run again here, so every value counts
-            if isinstance(a, Node) and changed_at(a) > node.index:
-                raise GradientError(
-                    f"{call}: {describe(a)} was overwritten after the loss was computed from it. "
-                    f"Compare before the optimizer's step, or run the forward pass again."
-                )
+    check_unchanged(order, call)
     # node -> number of its first use: walking backward, there its gradient is complete
     used: dict[Any, float] = {loss: math.inf}
     for node in order:
@@ -339,6 +332,18 @@ def compare_gradients(gradients: Mapping[Any, Any], loss: Any, limit: float) -> 
     return result
 
 
+def check_unchanged(order: list[Node], call: str) -> None:
+    """Raise if a value has changed since it was recorded: the forward pass is run again here."""
+    check_overwritten(order)
+    for node in order:
+        for a in node.args:
+            if isinstance(a, Node) and changed_at(a) > node.index:
+                raise GradientError(
+                    f"{call}: {describe(a)} was overwritten after the loss was computed from it. "
+                    f"Compare before the optimizer's step, or run the forward pass again."
+                )
+
+
 class Claim(NamedTuple):
     """What the person says the gradient, or else the value, of a node is."""
 
@@ -352,10 +357,7 @@ class Claim(NamedTuple):
 def compare_claims(title: str, claims: list[Claim], loss: Any, limit: float) -> Comparison:
     """A row for each claim, by the graph of `loss`."""
     order = toposort(loss)
-    arrays = [node.values[i] for node in order for i in node.needs if node.args[i].op is None]
-    arrays += [as_array(claim.given)[0] for claim in claims]
-    dtypes = {a.dtype for a in arrays if a.dtype.kind == "f"} | {np.dtype(float)}
-    dtype: Any = max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
+    dtype = precision(order, claims)
     wanted = [(claim.node, claim.gradient) for claim in claims]
     right, note = truths(loss, wanted, dtype, limit)
     table, blind = [], blind_spots(order)
@@ -364,6 +366,14 @@ def compare_claims(title: str, claims: list[Claim], loss: Any, limit: float) -> 
         if claim.gradient and np.max(abs(truth.right)) < 10 * limit * np.max(truth.sigma):
             blind.append(f"{claim.name} is zero up to rounding")
     return Comparison(f"{title}   {dtype}", table, [note] if note else [], blind, sigma=limit)
+
+
+def precision(order: list[Node], claims: list[Claim]) -> Any:
+    """The coarsest floating point type among the weights and the claims."""
+    arrays = [node.values[i] for node in order for i in node.needs if node.args[i].op is None]
+    arrays += [as_array(claim.given)[0] for claim in claims]
+    dtypes = {a.dtype for a in arrays if a.dtype.kind == "f"} | {np.dtype(float)}
+    return max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
 
 
 def blind_spots(order: list[Node]) -> list[str]:

@@ -27,6 +27,9 @@ OFF, ON, ALL, SEALED = range(4)
 at a value, because what is traced will run again with others."""
 
 MODE: ContextVar[int] = ContextVar("tinygrad_mlp.mode", default=ON)
+LAST: ContextVar[Any] = ContextVar("tinygrad_mlp.last", default=None)
+"""A weak reference to what `backward()` was last called on: the loss, for whoever asks."""
+
 COUNTER = itertools.count(1)
 NO_KWARGS: dict[str, Any] = {}
 ndarray, add_reduce = np.ndarray, np.add.reduce

@@ -8,6 +8,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from .formatting import describe, name_of, nearest, shape_text
 from .graph import (
     ALL,
     COUNTER,
+    LAST,
     MODE,
     NO_KWARGS,
     OFF,
@@ -400,6 +402,8 @@ class Tensor(Node):
         array(6.)
         """
         seed = self._seed(grad)
+        if grad is None:
+            LAST.set(ref(self))
         taken = {id(seed)}
         for leaf, g in backward_pass(self, seed).items():
             leaf.grad = owned(g if leaf.grad is None else leaf.grad + g, leaf._data.dtype, taken)

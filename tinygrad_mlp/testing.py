@@ -1,4 +1,4 @@
-"""Check derivatives of any function, of any order, against differences.
+"""Check derivatives of any function, of any order, against differences; and a test for homework.
 
 Two ways to a slope that use no rule at all:
 
@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .checking import compare
 from .errors import GradientError
 from .formatting import name_of
 from .graph import no_grad, toposort
 from .tensor import Tensor, as_array, plain
 from .transforms import filled, flat, recording, vjp
 
-__all__ = ["Report", "gradcheck"]
+__all__ = ["Report", "assert_gradients_match", "gradcheck"]
 
 Function = Callable[..., Any]
 
@@ -282,3 +283,30 @@ def applied(op: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     if op is operator.getitem:
         return args[0][tuple(args[1:])]
     return op(*args, **kwargs)
+
+
+# --- for a test of a backward pass ----------------------------------------------------------------
+
+
+def assert_gradients_match(manual: Any, x: Any = None, t: Any = None, **options: Any) -> None:
+    """Fail, with the whole report, unless a hand-written backward pass agrees with autograd.
+
+    Parameters
+    ----------
+    manual, x, t, **options
+        As :func:`compare` takes them.
+
+    Raises
+    ------
+    AssertionError
+        If a gradient differs. Its message is the report; pytest shows no line of this function.
+
+    Examples
+    --------
+    >>> from tinygrad_mlp import ManualMLP
+    >>> assert_gradients_match(ManualMLP, sizes=(3, 5, 2))
+    """
+    __tracebackhide__ = True  # pytest then points at the line of the test
+    comparison = compare(manual, x, t, **options)
+    if not comparison:
+        raise AssertionError(f"a gradient differs from autograd's\n\n{comparison}")
