@@ -17,7 +17,7 @@ PACKAGE = Path(tinygrad_mlp.__file__).parent
 # A module may import from the rows above its own, not from its own row.
 LAYERS = (
     ("errors", "formatting"),
-    ("primitives",),
+    ("primitives", "serving"),
     ("ops",),
     ("functional",),
     ("graph",),
@@ -32,6 +32,8 @@ LAYERS = (
     ("cards", "rendering", "rounding", "running"),
     ("drawing", "checking", "compiling", "inspecting"),
     ("marking", "playing", "testing", "training"),
+    ("worksheets",),
+    ("grading",),
     ("__init__",),
     ("cli",),
     ("__main__",),

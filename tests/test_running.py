@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_mlp import running
+from tinygrad_mlp import running, serving
 from tinygrad_mlp.errors import DataError
-from tinygrad_mlp.running import Process, Stopped, decode, encode
+from tinygrad_mlp.running import Process, Stopped
+from tinygrad_mlp.serving import decode, encode
 
 THING = """
 import numpy as np
@@ -194,20 +195,6 @@ def test_a_thread_that_stays_does_not_hold_up_the_end(start):
     assert time.perf_counter() - begin < 10
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sessions of POSIX")
-def test_a_process_that_got_away_does_not_hold_up_the_end(start):
-    source = THING + (
-        "import subprocess, sys\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(4)'],"
-        " start_new_session=True)\n"
-    )
-    begin = time.perf_counter()
-    with start(source) as p:
-        assert p.load("Thing", (3, 2)).more == 1
-    assert time.perf_counter() - begin < 3.5
-    p._readers[1].join(20)  # it holds standard error until then
-
-
 def test_what_is_printed_is_kept_up_to_a_limit(start):
     with start(THING + "print('first'); print('é' * 100_000)") as p:
         p.load("Thing", (3, 2))
@@ -259,7 +246,7 @@ def test_a_pickle_is_not_read():
     ],
 )
 def test_half_a_message_is_none_and_a_foreign_one_is_empty(sent, received):
-    assert running.receive(io.BytesIO(sent)) == received
+    assert serving.receive(io.BytesIO(sent)) == received
 
 
 def test_the_process_runs_the_same_python(start):

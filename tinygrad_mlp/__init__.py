@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .drawing import draw
     from .marking import cmp, cmp_lines
     from .testing import gradcheck
+    from .worksheets import mark
 
 __version__ = "0.1.0"
 
@@ -116,6 +117,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "mae",
+    "mark",
     "mse",
     "no_grad",
     "primitive",
@@ -142,6 +144,7 @@ _READINGS = {
     "draw": "drawing",
     "jit": "compiling",
     "gradcheck": "testing",
+    "mark": "worksheets",
 }
 """Name -> module that is imported when the name is first used: training needs none of them."""
 

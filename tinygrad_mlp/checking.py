@@ -632,13 +632,15 @@ class Network(Subject):
         """Hand it these weights, in its own dtype, and its own shapes if the sizes are the same."""
         dtype = self.W[0].dtype
         shapes = [b.shape for b in (self.B if widths(W) == widths(self.W) else B)]
+        W = [w.astype(dtype) for w in W]
         B = [b.astype(dtype).reshape(shape) for b, shape in zip(B, shapes)]
         try:
-            call("setting W", setattr, self.code, "W", [w.astype(dtype) for w in W])
-            call("setting B", setattr, self.code, "B", B)
+            call("setting W", setattr, self.code, "W", copy.deepcopy(W))
+            call("setting B", setattr, self.code, "B", copy.deepcopy(B))
+            self.W, self.B = W, B  # not what it may say that it took
         except Raised as raised:
             self.notes.append(f"its own weights are used: {raised}")
-        self.W, self.B = weights_of(self.code, "compare", self.name)
+            self.W, self.B = weights_of(self.code, "compare", self.name)
 
     def run(self, given: dict[str, Any], out: Attempt) -> None:
         """Forward, then backward."""

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import secrets
 import sys
 import textwrap
 import time
@@ -22,18 +23,18 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import __version__
-from .checking import compare, probe
+from .checking import compare
 from .data import Digits, batches, load_digits, one_hot
 from .deriving import derive
 from .drawing import draw
 from .errors import DataError, RenderError, TinygradMLPError
 from .formatting import nearest
+from .grading import Grade, as_csv, as_page, coloured, grade, overview
 from .graph import no_grad
 from .manual import ManualMLP
 from .nn import MLP
 from .ops import mse
 from .optim import SGD
-from .running import Process, Stopped
 from .tensor import Tensor
 
 __all__ = ["main"]
@@ -389,29 +390,53 @@ def trouble(error: BaseException, path: Path) -> str:
 
 
 def compare_command(args: argparse.Namespace) -> int:
-    """Compare the backward pass in a person's file with autograd."""
-    path, name = located(args.file)
-    net = MLP(args.sizes, rng=args.seed)
-    x, t = probe(net, rng=args.seed)
-    report, error = None, ""
-    process = Process(path, args.timeout)
-    try:
-        with process:
-            manual = process.load(name, net.sizes)
-            report = compare(manual, x, t, reference=net)
-    except Stopped as stopped:  # whatever was right before, there is no verdict
-        error = str(stopped)
-    ok = bool(report)
-    if args.json:
-        document = {"ok": False, "error": error} if report is None else report.to_dict()
-        show_json({**document, **head(args), "file": args.file, "printed": process.printed})
-    elif report is None:
-        show(f"{error}\n\nFAIL  {path.name} gave no gradients to compare")
+    """Compare the backward passes in people's files with autograd."""
+    files = [located(file) for text in args.files for file in files_in(text)]
+    seed = args.seed if args.seed is not None else secrets.randbelow(2**32)
+    loss = loss_of(args.loss) if args.loss else None
+    grades = []
+    for path, name in files:
+        others = [other for other, _ in files if other != path]
+        try:
+            grades.append(grade(path, name, args.sizes, seed, args.timeout, others, loss))
+        except TinygradMLPError as error:
+            if len(files) == 1:
+                raise
+            grades.append(Grade(str(path), None, error=str(error)))
+    sizes = f"sizes {','.join(map(str, args.sizes))}, " if args.sizes else ""
+    if args.html:
+        from .rendering import write_whole
+
+        page = as_page(grades, f"{sizes}seed {seed}", args.hint)
+        write_whole(args.html, page.encode("utf-8", "replace"))
+    documents = [g.to_dict(args.hint) for g in grades]
+    args.seed = seed
+    ok = all(g.ok for g in grades)
+    if args.csv:
+        put(as_csv(grades, seed), sys.stdout)
+    elif args.json and len(grades) == 1:
+        show_json({**documents[0], **head(args)})
+    elif args.json:
+        show_json({**head(args), "ok": ok, "submissions": documents})
     else:
-        show(f"{report}\n\n{path.name}, seed {args.seed}")
-    if not args.quiet:
-        put(said(process.printed, path.name), sys.stderr)
+        first = grades[0]
+        text = first.hint() if args.hint else first.text()
+        text = f"{text}\n\n{files[0][0].name}" if len(grades) == 1 else overview(grades)
+        text = f"{text}, seed {seed} (--seed {seed} repeats it)"
+        show(coloured(text, os.environ, sys.stdout is not None and sys.stdout.isatty()))
+    if not args.quiet and len(grades) == 1:
+        put(said(grades[0].printed, files[0][0].name), sys.stderr)
     return OK if ok else FAILED
+
+
+def files_in(text: str) -> list[str]:
+    """The Python files of a folder; anything else as it is."""
+    if not os.path.isdir(text):
+        return [text]
+    found = sorted(map(str, Path(text).glob("*.py")))
+    if not found:
+        raise DataError(f"the folder {text} has no Python files; give the files themselves.")
+    return found
 
 
 def located(text: str) -> tuple[Path, str]:
@@ -420,8 +445,6 @@ def located(text: str) -> tuple[Path, str]:
     if os.path.exists(text) or not (file and name.isidentifier()):  # C:\net.py has no name
         file, name = text, ""
     path = Path(file)
-    if path.is_dir():
-        raise DataError(f"{file} is a folder; give the file: {Path(file, 'net.py')}.")
     if not path.parent.is_dir():
         raise DataError(f"there is no folder {path.parent}.")
     if not path.exists():
@@ -527,16 +550,20 @@ examples:
 
 COMPARE = """
 Compares the backward pass in FILE with autograd, gradient by gradient. The exit status is 0 if all
-agree, 1 if not or if the file fails, 2 if there is nothing to compare.
+agree, 1 if not or if the file fails, 2 if there is nothing to compare. Of several files, as those
+of a class, each gets a line, or a row of the CSV, with the part of its gradients that is right.
 
 FILE has a class with lists W, of shapes (in, out), and B, with forward(x), and with backward(y, t),
 which fills the lists DW and DB; or a function backward(W, B, x, t) that returns (DW, DB). The loss
 is the squared error, summed over outputs and averaged over the batch. NAME says which of several
-is meant. The file runs in a process of its own, and is stopped after the time limit.
+is meant. A worksheet of derive --worksheet that was filled in is marked line by line. A file runs
+in a process of its own, without this package, and is stopped after the time limit.
 
 examples:
   tinygrad-mlp compare net.py --sizes 3,5,5,2
   tinygrad-mlp compare net.py:MLP --sizes 3,5,5,2 --json
+  tinygrad-mlp compare homework/*.py --sizes 3,5,5,2 --csv --html reports.html > points.csv
+  tinygrad-mlp compare exercise.py --hint
 """
 
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
@@ -573,12 +600,13 @@ def parser() -> Parser:
         option = added[name].add_argument
         option("--json", action="store_true", help="print one JSON document")
         option("-q", "--quiet", action="store_true", help="no progress, no notes")
-        option("--seed", type=seed_of, default=0, metavar="N", help="of weights and data (0)")
+        what = f"of weights and data ({'a new one' if name == 'compare' else 0})"
+        option("--seed", type=seed_of, default=0, metavar="N", help=what)
     for name in ("draw", "compare"):
         added[name].add_argument(
             "--sizes",
             type=sizes_of,
-            required=True,
+            required=name == "draw",
             metavar="3,5,2",
             help="neurons of each layer, input first",
         )
@@ -599,7 +627,14 @@ def parser() -> Parser:
     option("--worksheet", action="store_true", help="leave the backward lines to be filled in")
     option("--loop", action="store_true", help="write equal layers as a loop")
     option = added["compare"].add_argument
-    option("file", metavar="FILE[:NAME]", help="a Python file, and what in it to compare")
+    what = "a Python file, and what in it to compare; or several, or a folder of them"
+    option("files", nargs="+", metavar="FILE[:NAME]", help=what)
+    option("--hint", action="store_true", help="say where it goes wrong, but not why")
+    option("--csv", action="store_true", help="print a row for each file")
+    option("--html", type=Path, metavar="FILE", help="write the reports as a page")
+    what = "the loss that a worksheet was made from, if not that of --sizes"
+    option("--loss", metavar="FILE:FUNCTION", help=what)
+    added["compare"].set_defaults(seed=None)
     seconds = positive(float, "a number")
     option("--timeout", type=seconds, default=30.0, metavar="S", help="seconds to run (30)")
     return main_parser

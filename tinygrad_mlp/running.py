@@ -1,18 +1,13 @@
 """A person's file, run in a process of its own, with its objects at hand as if they were here.
 
-The process is asked for attributes and calls, one at a time, and answers with numbers. It is
-trusted with nothing else: whatever the file does there, print, patch, exit, hang, the verdict is
-reached here, by whoever judges the numbers. Questions and answers are arrays and JSON, never
+The process (`serving`) is asked for attributes and calls, one at a time, and answers with numbers.
+It is trusted with nothing else: whatever the file does there, print, patch, exit, hang, the verdict
+is reached here, by whoever judges the numbers. Questions and answers are arrays and JSON, never
 pickles; they pass through pipes that the file does not have as standard input and output.
-
-The functions from `serve` on run in that process, those above do not.
 """
 
 import contextlib
-import copy
 import inspect
-import io
-import json
 import os
 import queue
 import signal
@@ -20,30 +15,18 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
+from . import serving
 from .errors import DataError
-from .formatting import nearest
+from .serving import decode, encode, receive, send
 
 __all__ = ["Process", "Remote", "Stopped"]
 
 PRINTED = 20_000
 """So many bytes of what the file prints are kept."""
-
-LONGEST = 1 << 32
-"""Bytes of a message; what claims to be longer is none."""
-
-# No script in this package: its folder, with nn.py and data, would be where the file imports from.
-BOOT = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from tinygrad_mlp.running import serve; "
-    "del sys.path[0]; serve()"
-)
 
 
 class Stopped(BaseException):
@@ -59,6 +42,8 @@ class Process:
         The file. It imports from its own folder, as a script does.
     timeout : float
         Seconds, for all that is asked of it.
+    others : sequence of path
+        Files that it may not open, beside those of this package.
 
     Attributes
     ----------
@@ -66,15 +51,16 @@ class Process:
         What the file has printed; complete after the end.
     """
 
-    def __init__(self, path: Path, timeout: float) -> None:
+    def __init__(self, path: Path, timeout: float, others: Sequence[Path] = ()) -> None:
         self.path = path.absolute()
+        self.others = [os.fspath(other.absolute()) for other in others]
         self.timeout = timeout
         self.printed = ""
         self._stopped: Stopped | None = None
 
     def __enter__(self) -> Self:
         self._child = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-X", "utf8", "-c", BOOT, str(Path(__file__).parents[1])],
+            [sys.executable, "-P", "-u", "-B", "-X", "utf8", serving.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -105,13 +91,13 @@ class Process:
             reader.join(1)  # longer only if something that got away still holds the pipe
         self.printed = b"".join(self._text).decode("utf-8", "replace")
 
-    def load(self, name: str, sizes: Sequence[int]) -> Any:
+    def load(self, name: str | None, sizes: Sequence[int] = ()) -> Any:
         """Run the file and return what in it is called `name`, as an object or function here.
 
         Parameters
         ----------
-        name : str
-            "" for the only thing that looks right.
+        name : str or None
+            "" for the only thing that looks right; None for nothing.
         sizes : sequence of int
             What a class is called with.
 
@@ -122,14 +108,21 @@ class Process:
         Stopped
             If the file itself fails.
         """
-        reply = self.ask("load", path=os.fspath(self.path), name=name, sizes=list(sizes))
+        path = os.fspath(self.path)
+        reply = self.ask("load", path=path, name=name, sizes=list(sizes), others=self.others)
         if "misuse" in reply:
             raise DataError(reply["misuse"])
         if "story" in reply:
             raise Stopped(reply["story"])
+        if name is None:
+            return None
         if reply["object"]:
             return Remote(self, 0, reply["name"])
         return self.function(0, "", reply["name"], reply["parameters"])
+
+    def lines(self, **parts: Any) -> dict[str, Any]:
+        """What `serving.run_lines` makes of a function of the file, once that is loaded."""
+        return dict(self.ask("lines", of=0, file=os.fspath(self.path), **parts))
 
     def ask(self, do: str, **parts: Any) -> Any:
         """One question, one answer; after a `Stopped`, nothing but that."""
@@ -203,7 +196,10 @@ class Remote:
         return self._owner.function(self._number, attribute, attribute, reply["parameters"])
 
     def __setattr__(self, attribute: str, value: Any) -> None:
-        self._owner.ask("set", of=self._number, attribute=attribute, value=value)
+        try:
+            self._owner.ask("set", of=self._number, attribute=attribute, value=value)
+        except Exception as error:  # with weights of its own it could make everything zero
+            raise Stopped(f"{self.__name__}.{attribute} cannot be set: {error}") from error
 
     def __deepcopy__(self, memo: Any) -> "Remote":
         number = self._owner.ask("copy", of=self._number)["value"]
@@ -242,219 +238,3 @@ def end(child: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(OSError):  # nobody is left
             os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-
-
-# --- messages -------------------------------------------------------------------------------------
-
-
-def send(stream: Any, block: bytes) -> None:
-    """Write a message, its length first."""
-    stream.write(len(block).to_bytes(8, "big") + block)
-    stream.flush()
-
-
-def receive(stream: Any) -> bytes | None:
-    """The next message; None if there is no more, or half a one; b"" if this is none of ours."""
-    length = int.from_bytes(stream.read(8), "big")
-    if length > LONGEST:
-        return b""
-    block: bytes = stream.read(length)
-    return block if length and len(block) == length else None
-
-
-def encode(message: Any) -> bytes:
-    """Lists, dicts, arrays, numbers, text and None as bytes; of anything else its type.
-
-    >>> decode(encode({"W": [np.eye(2), None], "name": "net", "odd": {1}}))
-    {'W': [array([[1., 0.],
-           [0., 1.]]), None], 'name': 'net', 'odd': '<set>'}
-    """
-    arrays: list[Any] = []
-    tree = json.dumps(flat(message, arrays))
-    buffer = io.BytesIO()
-    np.savez(buffer, *arrays, tree=np.array(tree))
-    return buffer.getvalue()
-
-
-def flat(value: Any, arrays: list[Any]) -> Any:
-    """`value` for JSON, with arrays replaced by their numbers."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, dict):
-        return {"dict": {str(k): flat(v, arrays) for k, v in value.items()}}
-    if isinstance(value, (list, tuple)):
-        return {"list": [flat(v, arrays) for v in value]}
-    try:
-        value = value.detach() if hasattr(value, "detach") else value
-        array = np.asarray(value.numpy() if hasattr(value, "numpy") else value)
-    except Exception:
-        array = np.asarray(None)
-    if array.dtype.kind not in "fiubc":
-        return f"<{type(value).__name__}>"
-    arrays.append(array)
-    return {"array": len(arrays) - 1}
-
-
-def decode(block: bytes) -> Any:
-    """What `encode` was given. Nothing in it is run."""
-    with np.load(io.BytesIO(block), allow_pickle=False) as file:
-        return full(json.loads(str(file["tree"])), file)
-
-
-def full(value: Any, file: Any) -> Any:
-    """The inverse of `flat`."""
-    if not isinstance(value, dict):
-        return value
-    [(kind, content)] = value.items()
-    if kind == "array":
-        return file[f"arr_{content}"]
-    if kind == "list":
-        return [full(v, file) for v in content]
-    return {k: full(v, file) for k, v in content.items()}
-
-
-# --- in the process of its own --------------------------------------------------------------------
-
-
-class Misuse(Exception):
-    """There is nothing in the file that could be run."""
-
-
-def serve() -> None:
-    """Answer until nothing more is asked. What the file prints goes to standard error."""
-    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    objects: list[Any] = []
-    path = Path()
-    while block := receive(questions):
-        question = decode(block)
-        path = Path(question.get("path", path))
-        try:
-            answer = encode(respond(question, objects))
-        except Misuse as error:
-            answer = encode({"misuse": str(error)})
-        except BaseException as error:  # SystemExit as well: it is not for the file to say
-            told = {"error": located(error, path)} if objects else {"story": story(error, path)}
-            answer = encode(told)
-        send(answers, answer)
-    os._exit(0)  # its threads, and what it registered with atexit, might wait for ever
-
-
-def respond(question: dict[str, Any], objects: list[Any]) -> dict[str, Any]:
-    """Do what is asked."""
-    do = question["do"]
-    if do == "load":
-        path = Path(question["path"])
-        name, target = pick(load(path), path.name, question["name"])
-        net = made(target, question["sizes"])
-        objects.append(net)
-        is_object = passes(net) or not callable(net)
-        return {"name": name, "object": is_object, "parameters": parameters(net)}
-    target = objects[question["of"]]
-    if do == "copy":
-        objects.append(copy.deepcopy(target))
-        return {"value": len(objects) - 1}
-    attribute = question["attribute"]
-    if do == "set":
-        setattr(target, attribute, question["value"])
-        return {}
-    value = getattr(target, attribute) if attribute else target
-    if do == "call":
-        return {"value": value(*question["args"])}
-    return {"parameters": parameters(value)} if callable(value) else {"value": value}
-
-
-def load(path: Path) -> types.ModuleType:
-    """Run the file as a module that no other import can ask for."""
-    sys.argv = [os.fspath(path)]
-    sys.path.insert(0, os.fspath(path.parent))
-    module = types.ModuleType("__manual__")
-    module.__file__ = os.fspath(path)
-    sys.modules[module.__name__] = module
-    try:
-        code = compile(path.read_bytes(), path, "exec")
-    except (SyntaxError, ValueError) as error:
-        where = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise Misuse(f"{path.name}{where}: {getattr(error, 'msg', error)}.") from error
-    exec(code, module.__dict__)
-    return module
-
-
-def pick(module: types.ModuleType, file: str, name: str) -> tuple[str, Any]:
-    """What is meant: what is called `name`, else the only thing that looks right."""
-    defined = {
-        key: value
-        for key, value in vars(module).items()
-        if getattr(value, "__module__", None) == module.__name__ and callable(value)
-    }
-    if name and hasattr(module, name):
-        return name, getattr(module, name)
-    if name:
-        close = nearest(name, list(defined))
-        raise Misuse(f"{file} has no {name}.{f' Did you mean {file}:{close}?' if close else ''}")
-    found = [key for key, value in defined.items() if isinstance(value, type) and passes(value)]
-    found = found or [key for key in ("backward", "gradients") if key in defined]
-    if len(found) == 1:
-        return found[0], defined[found[0]]
-    if found:
-        raise Misuse(f"{file} has {' and '.join(found)}: say which, as in {file}:{found[0]}.")
-    has = f"it has {', '.join(defined)}" if defined else "it defines nothing"
-    raise Misuse(
-        f"{file} has no class with forward and backward, and no function backward(W, B, x, t) that "
-        f"returns (DW, DB); {has}. To name what is meant: {file}:NAME."
-    )
-
-
-def passes(value: Any) -> bool:
-    """Whether `value` has the two passes."""
-    return all(callable(getattr(value, name, None)) for name in ("forward", "backward"))
-
-
-def made(target: Any, sizes: list[int]) -> Any:
-    """The network of a class or a factory; anything else as it is."""
-    if isinstance(target, type) or not passes(target):
-        for args in ([sizes], []):
-            if takes(target, args):
-                return target(*args)
-    return target
-
-
-def takes(fun: Any, args: list[Any]) -> bool:
-    """Whether `fun` can be called with `args`."""
-    try:
-        inspect.signature(fun).bind(*args)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def parameters(fun: Any) -> list[Any] | None:
-    """Name, kind and whether there is a default, for each parameter; None if that is unknown."""
-    try:
-        found = inspect.signature(fun).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    return [[p.name, p.kind.name, p.default is not p.empty] for p in found]
-
-
-def located(error: BaseException, path: Path) -> dict[str, Any]:
-    """An error as plain data, with the last line of the file that it passed."""
-    lines = [
-        line
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename == os.fspath(path)
-    ]
-    return {"type": type(error).__name__, "text": str(error), "line": [1, *lines][-1]}
-
-
-def story(error: BaseException, path: Path) -> str:
-    """What went wrong, and the way there through the files in the person's folder.
-
-    >>> story(ValueError("no"), Path("net.py"))
-    'ValueError: no'
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).parent == path.parent][-3:]
-    lines = [f"{Path(f.filename).name}, line {f.lineno}:\n    {f.line}" for f in own]
-    return "\n".join([*lines, traceback.format_exception_only(error)[-1].strip()])
