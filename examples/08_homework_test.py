@@ -12,7 +12,8 @@ class Homework:
     """What was handed in."""
 
     def __init__(self, sizes):
-        self.W = [np.zeros((m, n)) for m, n in zip(sizes[:-1], sizes[1:])]
+        shapes = [(sizes[i], sizes[i + 1]) for i in range(len(sizes) - 1)]
+        self.W = [np.zeros(shape) for shape in shapes]
         self.B = [np.zeros(n) for n in sizes[1:]]
 
     def forward(self, x):

@@ -75,7 +75,8 @@ class Grade(NamedTuple):
         first = next(row for row in c.table if not row.ok)
         lines = [c.title, "", f"FAIL  {len(c.wrong)} of {len(c.table)} differ"]
         lines.append(f"WHERE {c.where} is the first that differs, walking backward")
-        lines += [f"NOTE  {note}" for note in [first.verdict, *c.notes] if told(note)]
+        notes = [first.verdict.removeprefix("WRONG: "), *c.notes]
+        lines += [f"NOTE  {note}" for note in notes if told(note)]
         return printable("\n".join(lines))
 
     def text(self) -> str:
@@ -109,7 +110,7 @@ class Grade(NamedTuple):
 
 def told(note: str) -> bool:
     """Whether a hint may say this: what happened, not what is wrong with the formula."""
-    return any(word in note for word in (" raised ", "not filled in", "missing"))
+    return any(word in f" {note}" for word in (" raised ", "not filled in", "missing"))
 
 
 def printable(text: str) -> str:

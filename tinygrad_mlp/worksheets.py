@@ -167,12 +167,13 @@ def mark_lines(sheet: Sheet, program: Program, arrays: Mapping[str, Any], run: R
     coarse = program.values(**as_type(arrays, np.float32))
     info = np.finfo(np.float64)
     right = {ids[k]: measured(fine[k], coarse[k], info) for k in (str(v.name) for v in f.lines)}
-    values, problems, returned = run_through(sheet, right, run)
+    known = {name: fine[shown] for shown, name in ids.items()}
+    values, problems, returned = run_through(sheet, right, known, run)
 
     code = {f.ids[id(v)]: f.printer.definition(v)[0] for v in f.lines}
     scope: dict[str, Any] = {"np": np}  # in which the rules run on what the person has
     exec("\n\n".join(helper_sources(f.printer)), scope)
-    scope |= {name: fine[shown] for shown, name in ids.items()}
+    scope |= known
     others = {str(v.name): fine[str(v.name)] for v in f.lines if v.backward}
     rows: dict[str, Row] = {}
     for v in f.lines:
@@ -203,7 +204,7 @@ def mark_lines(sheet: Sheet, program: Program, arrays: Mapping[str, Any], run: R
 
 
 def run_through(
-    sheet: Sheet, right: dict[str, Truth], run: Run
+    sheet: Sheet, right: dict[str, Truth], known: dict[str, Any], run: Run
 ) -> tuple[dict[str, Any], dict[str, str], Any]:
     """The values of the lines, what is wrong with those that have none, and what is returned."""
     problems: dict[str, str] = {}
@@ -214,6 +215,16 @@ def run_through(
         text = "not filled in"
         if error:
             text = f"WRONG: raised {error['type']}: {error['text']} (line {error['line']})"
+        if (
+            error
+            and error["type"] == "ValueError"
+            and re.search("mismatch|broadcast", error["text"])
+        ):
+            arrays = {**known, **reply["values"]}
+            here = [n.id for n in ast.walk(body[stop]) if isinstance(n, ast.Name)]
+            read = [n for n in dict.fromkeys(here) if n in arrays and n not in stored(body[stop])]
+            shapes = ", ".join(f"{n} {np.shape(arrays[n])}" for n in read)
+            text = f"WRONG: raised ValueError: shapes do not fit: {shapes} (line {error['line']})"
         names = stored(body[stop]).intersection(right)
         fills[str(stop)] = {name: right[name].right for name in names}
         problems |= dict.fromkeys(names or [f"line {body[stop].lineno}"], text)
