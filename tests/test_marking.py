@@ -5,7 +5,17 @@ import re
 import numpy as np
 import pytest
 
-from tinygrad_mlp import MLP, GradientError, Tensor, cmp, cmp_lines, mse, no_grad, relu
+from tinygrad_mlp import (
+    MLP,
+    GradientError,
+    Tensor,
+    cmp,
+    cmp_lines,
+    cross_entropy,
+    mse,
+    no_grad,
+    relu,
+)
 from tinygrad_mlp.marking import hint, ratio_text
 from tinygrad_mlp.rounding import Truth
 
@@ -172,6 +182,29 @@ def test_a_mask_that_is_missing_shows_at_inactive_units():
 )
 def test_a_factor_is_written_as_people_do(ratio, text):
     assert ratio_text(ratio) == text
+
+
+def test_a_classifier_with_labels_is_checked_at_every_step(capsys):
+    rng = np.random.default_rng(1)
+    x, labels = rng.normal(size=(8, 6)), rng.integers(0, 4, 8)
+    w1, w2 = (Tensor(rng.normal(size=s), requires_grad=True) for s in ((6, 5), (5, 4)))
+    h = np.tanh(x @ w1)
+    z = h @ w2
+    cross_entropy(z, labels).backward()  # the loss itself is gone now
+    with pytest.raises(GradientError, match="which loss"):
+        cmp("dz", 0.0, z)
+    loss = cross_entropy(z, labels)
+    loss.backward()
+    p = np.exp(z.numpy())
+    p /= p.sum(axis=1, keepdims=True)
+    dz = (p - np.eye(4)[labels]) / 8
+    dh = dz @ w2.numpy().T
+    assert cmp("dz", dz, z)
+    assert cmp("dh", dh, h)
+    assert cmp("dW1", x.T @ (dh * (1 - h.numpy() ** 2)), w1)
+    assert not cmp("dz", p / 8, z)
+    assert not cmp("dW1", x.T @ (dh * (1 - h.numpy())), w1)
+    assert capsys.readouterr().out.count("WRONG") == 2
 
 
 # --- cmp_lines ------------------------------------------------------------------------------------

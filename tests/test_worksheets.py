@@ -96,7 +96,7 @@ def test_below_a_line_that_raises_too(program):
 def test_a_shape_that_is_wrong_is_named(program):
     found = wrong(mark(filled(program, dB2="dy", dW1="dZ2.T @ A1", dB0="7"), program))
     assert found == {
-        "dB[2]": "WRONG: shape (7, 2), not (2,); equals dy",
+        "dB[2]": "WRONG: shape (7, 2), not (2,); its sum over the first axis is right",
         "dW[1]": "WRONG: transposed",
         "dB[0]": "WRONG: shape (), not (5,)",
     }
