@@ -271,9 +271,11 @@ def test_a_worksheet_of_any_loss_is_marked_with_that_loss(run):
 
 
 def test_a_worksheet_that_fails_as_a_file_or_cheats_does_not_pass(run):
-    for head in ("1 / 0\n", "import os; os._exit(0)\n", "while True: pass\n"):
+    for head in ("1 / 0\n", "import os; os._exit(0)\n"):
         Path("sheet.py").write_text(head + sheet())
-        assert run("sheet.py", "--timeout", "1")[0] == 1
+        assert run("sheet.py")[0] == 1
+    Path("sheet.py").write_text(sheet(("dy = ", "while True: pass\n    dy = ")))
+    assert run("sheet.py", "--timeout", "1")[0] == 1
     Path("sheet.py").write_text(sheet(("dy = ", "dy = __import__('tinygrad_mlp').mse(y) or ")))
     status, out, _ = run("sheet.py")
     assert status == 1
@@ -334,9 +336,10 @@ def test_a_class_as_csv_json_and_page(run):
     assert "\x1b" not in page
     assert page.count("<section") == 5
     assert not re.search(r"<(script|img|link)|https?:", page)
-    document = json.loads(run("class", "--sizes", "3,5,2", "--json")[1])
-    assert (document["ok"], len(document["submissions"])) == (False, 5)
-    assert [s["points"] for s in document["submissions"]][1:3] == [1.0, 0.5]
+    two = ("class/ann.py", "class/bob.py:MLP")
+    document = json.loads(run(*two, "--sizes", "3,5,2", "--json")[1])
+    assert document["ok"] is False
+    assert [s["points"] for s in document["submissions"]] == [1.0, 0.5]
 
 
 @pytest.mark.usefixtures("_folder")
