@@ -57,7 +57,9 @@ if TYPE_CHECKING:
     from .deriving import Program, derive
     from .drawing import draw
     from .marking import cmp, cmp_lines
+    from .saving import load, save
     from .testing import gradcheck
+    from .training import accuracy, fit, plot_history, r_squared
     from .worksheets import mark
 
 __version__ = "0.1.0"
@@ -92,6 +94,7 @@ __all__ = [
     "Tanh",
     "Tensor",
     "TinygradMLPError",
+    "accuracy",
     "bce_with_logits",
     "clip_grad_norm",
     "clip_grad_value",
@@ -104,6 +107,7 @@ __all__ = [
     "derive",
     "draw",
     "elu",
+    "fit",
     "gelu",
     "grad",
     "gradcheck",
@@ -114,15 +118,19 @@ __all__ = [
     "jit",
     "jvp",
     "leaky_relu",
+    "load",
     "log_softmax",
     "logsumexp",
     "mae",
     "mark",
     "mse",
     "no_grad",
+    "plot_history",
     "primitive",
     "probe",
+    "r_squared",
     "relu",
+    "save",
     "scatter",
     "scope",
     "sigmoid",
@@ -145,6 +153,12 @@ _READINGS = {
     "jit": "compiling",
     "gradcheck": "testing",
     "mark": "worksheets",
+    "load": "saving",
+    "save": "saving",
+    "accuracy": "training",
+    "fit": "training",
+    "plot_history": "training",
+    "r_squared": "training",
 }
 """Name -> module that is imported when the name is first used: training needs none of them."""
 

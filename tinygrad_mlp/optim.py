@@ -6,12 +6,12 @@ of another library may be unchangeable; there, what an update returns becomes th
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from .errors import GradientError, ShapeError
+from .errors import DataError, GradientError, ShapeError
 from .formatting import describe
 from .graph import wrote
 from .tensor import Tensor
@@ -85,6 +85,52 @@ class Optimizer:
         """Forget the gradients: ``.grad`` of every parameter is None again."""
         for p in self.params:
             p.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on, but for parameters and gradients; arrays are copied.
+
+        Returns
+        -------
+        dict
+            "kind" of the optimizer, its "settings", "counts" of steps, "state": lists of arrays.
+        """
+        own = ("params", "state", "counts")
+        settings = {k: v for k, v in vars(self).items() if k not in own and k[0] != "_"}
+        return {
+            "kind": type(self).__name__,
+            "settings": settings,
+            "counts": list(self.counts),
+            "state": [[a.copy() for a in arrays] for arrays in self.state],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken: with its settings, learning rate included.
+
+        Parameters
+        ----------
+        state : mapping
+            Of an optimizer of this kind, of as many parameters of the same shapes.
+
+        Raises
+        ------
+        DataError
+            If it is of another kind, or of other parameters; nothing has changed then.
+        """
+        name = type(self).__name__
+        if state.get("kind") != name:
+            raise DataError(f"{name}.load_state_dict: the state is of {state.get('kind')}.")
+        given = [[a.shape for a in arrays] for arrays in state["state"]]
+        n = state["settings"].get("n_state", self.n_state)
+        wanted = [[p.shape] * n for p in self.params]
+        if given != wanted:
+            raise DataError(
+                f"{name}.load_state_dict: the state belongs to other parameters: of shapes "
+                f"{[shapes[:1] for shapes in given]}, here {[p.shape for p in self.params]}."
+            )
+        for setting, value in state["settings"].items():  # a file has lists for tuples
+            setattr(self, setting, tuple(value) if isinstance(value, list) else value)
+        self.counts = list(state["counts"])
+        self.state = [[a.copy() for a in arrays] for arrays in state["state"]]
 
     def _update(self, k: int, out: Any, data: Any, grad: Any, *state: Any) -> tuple[Any, ...]:
         raise NotImplementedError

@@ -10,7 +10,6 @@ import importlib.metadata
 import io
 import os
 import re
-import secrets
 import shutil
 import subprocess
 import sysconfig
@@ -19,6 +18,7 @@ from typing import Any
 
 import graphviz
 
+from . import saving
 from .errors import RenderError
 
 __all__ = ["FORMATS", "Drawing", "render", "write_whole"]
@@ -287,13 +287,7 @@ def styled(svg: str, style: str) -> str:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file through a temporary one beside it, so that no half of it is ever seen."""
-    path = Path(os.path.realpath(path))  # a link stays a link
-    beside = path.with_name(f".{secrets.token_hex(6)}.tmp")
     try:
-        try:
-            beside.write_bytes(data)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        saving.write_whole(path, data)
     except OSError as error:
         raise RenderError(f"{path} could not be written: {error.strerror}.") from error
