@@ -96,6 +96,8 @@ class Foreign:
         raise TypeError("Foreign: implicit conversion to a NumPy array")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(hasattr(x, "_record") for x in inputs):  # a Tensor: its turn
+            return NotImplemented
         if ufunc in COMPARISONS:
             inputs = tuple(
                 x.item() if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in inputs
@@ -103,6 +105,8 @@ class Foreign:
         return wrapped(getattr(ufunc, method)(*map(unwrapped, inputs), **unwrapped(kwargs)))
 
     def __array_function__(self, fun: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(hasattr(t, "_record") for t in types):
+            return NotImplemented
         return wrapped(fun(*map(unwrapped, args), **unwrapped(kwargs)))
 
     def __len__(self) -> int:

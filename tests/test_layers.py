@@ -32,7 +32,7 @@ LAYERS = (
     ("cards", "rendering", "rounding", "running"),
     ("drawing", "checking", "compiling", "inspecting"),
     ("marking", "playing", "testing", "training"),
-    ("worksheets",),
+    ("worksheets", "modelling"),
     ("grading",),
     ("__init__",),
     ("cli",),

@@ -16,7 +16,7 @@ import sys
 import textwrap
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from . import __version__
 from .checking import compare
-from .data import Digits, batches, load_digits, one_hot
+from .data import Digits, load_digits, one_hot
 from .deriving import derive
 from .drawing import draw
 from .errors import DataError, RenderError, TinygradMLPError
@@ -36,6 +36,7 @@ from .nn import MLP
 from .ops import mse
 from .optim import SGD
 from .tensor import Tensor
+from .training import History, accuracy, fit, plot_history
 
 __all__ = ["main"]
 
@@ -84,6 +85,19 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def reporting(quiet: bool, every: int) -> Callable[[History], None]:
+    """A callback of `fit` that notes the numbers of an epoch now and then, if no bar shows them."""
+    bar = sys.stderr is not None and sys.stderr.isatty() and importlib.util.find_spec("tqdm")
+
+    def report(history: History) -> None:
+        epoch = len(history["loss"])
+        if not (quiet or bar) and (epoch == 1 or epoch % every == 0):
+            texts = [f"{name} {values[-1]:.4f}" for name, values in history.items()]
+            note(f"   epoch {epoch:2}   {'   '.join(texts)}")
+
+    return report
+
+
 # --- demo -----------------------------------------------------------------------------------------
 
 SIZES = (64, 128, 64, 10)
@@ -114,15 +128,15 @@ def demo(args: argparse.Namespace) -> int:
         f"     optimizer.step()"
     )
     start = time.perf_counter()
-    history = list(progress(learn(net, x, t, rng), args.quiet))
+    history = learn(net, digits, rng, args.quiet)
     seconds = time.perf_counter() - start
     read = guess(net, digits.test_images)
-    accuracy = float(np.mean(read == digits.test_labels))
+    right = float(np.mean(read == digits.test_labels))
     if not args.quiet:
         note("")
     say(
         f"   {EPOCHS} epochs took {seconds:.1f} s. Of {len(read)} digits by 13 other people it "
-        f"reads {100 * accuracy:.1f} % correctly:\n\n{indented(sample(digits, read), 5)}"
+        f"reads {100 * right:.1f} % correctly:\n\n{indented(sample(digits, read), 5)}"
     )
 
     say(
@@ -150,8 +164,8 @@ def demo(args: argparse.Namespace) -> int:
             "sizes": SIZES,
             "epochs": EPOCHS,
             "seconds": seconds,
-            "loss": [loss for loss, _ in history],
-            "accuracy": accuracy,
+            "loss": history["loss"],
+            "accuracy": right,
             "comparison": comparison.to_dict(),
             "files": [os.fspath(file) for file, _ in files],
             "notes": notes,
@@ -170,39 +184,24 @@ def pixels(images: Any) -> Any:
     return (images.reshape(len(images), -1) / 16).astype(np.float32)
 
 
-def learn(net: MLP, x: Any, t: Any, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
-    """Train; of each epoch the mean loss, and the share of digits that were read correctly."""
+def learn(net: MLP, digits: Digits, rng: np.random.Generator, quiet: bool) -> History:
+    """Train on the digits of some people; what `fit` returns, judged by the digits of others."""
+    x, t = pixels(digits.train_images), one_hot(digits.train_labels, 10, np.float32)
+    others = pixels(digits.test_images), one_hot(digits.test_labels, 10, np.float32)
     optimizer = SGD(net.parameters(), lr=LR, momentum=MOMENTUM)
-    for _ in range(EPOCHS):
-        total, right = 0.0, 0
-        for x_batch, t_batch in batches(x, t, BATCH, rng):
-            optimizer.zero_grad()
-            y = net(x_batch)
-            loss = mse(y, t_batch)
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(x_batch)
-            right += int(np.sum(y.data.argmax(axis=1) == t_batch.argmax(axis=1)))
-        yield total / len(x), right / len(x)
-
-
-def progress(epochs: Iterator[tuple[float, float]], quiet: bool) -> Iterator[tuple[float, float]]:
-    """Pass on what `learn` yields, and show it: a bar on a terminal, else a line now and then."""
-    if quiet:
-        yield from epochs
-    elif sys.stderr is not None and sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
-        from tqdm import tqdm
-
-        with tqdm(total=EPOCHS, desc="   epochs", ascii=" -#", ncols=92) as bar:
-            for loss, accuracy in epochs:
-                bar.set_postfix_str(f"loss {loss:.4f}, {100 * accuracy:.1f} % right", refresh=False)
-                bar.update()
-                yield loss, accuracy
-    else:
-        for epoch, (loss, accuracy) in enumerate(epochs, 1):
-            if epoch == 1 or epoch % 5 == 0:
-                note(f"   epoch {epoch:2}   loss {loss:.4f}   {100 * accuracy:5.1f} % right")
-            yield loss, accuracy
+    return fit(
+        net,
+        (x, t),
+        mse,
+        optimizer,
+        EPOCHS,
+        [reporting(quiet, 5)],
+        batch_size=BATCH,
+        rng=rng,
+        validation=others,
+        metric=accuracy,
+        progress=False if quiet else None,
+    )
 
 
 def guess(net: MLP, images: Any) -> Any:
@@ -230,7 +229,7 @@ def ink(row: Any) -> str:
 
 
 def pictures(
-    folder: Path, history: list[tuple[float, float]], loss: Tensor
+    folder: Path, history: History, loss: Tensor
 ) -> tuple[list[tuple[Path, str]], list[str]]:
     """Write what can be shown: the files, and a line for each thing that is missing for more."""
     try:
@@ -251,7 +250,8 @@ def pictures(
     write_whole(source, derive(loss).source().encode())
     files.append((source, "its backward pass, as NumPy alone"))
     if importlib.util.find_spec("matplotlib"):
-        files.append((curve(folder / "loss.png", history), "how the loss went down"))
+        plot_history(history, folder / "loss.png")
+        files.append((folder / "loss.png", "how the loss went down"))
     else:
         notes.append("No curve of the loss without matplotlib: pip install matplotlib.")
     return files, notes
@@ -265,29 +265,6 @@ def small_loss(sizes: Sequence[int], batch: int, seed: int) -> Any:
     loss = mse(net(x), t)
     loss.backward()
     return loss
-
-
-def curve(path: Path, history: list[tuple[float, float]]) -> Path:
-    """Plot how the loss went down and the accuracy up."""
-    import io
-
-    from matplotlib.figure import Figure
-
-    from .rendering import write_whole
-
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.subplots()
-    epochs = range(1, len(history) + 1)
-    axes.semilogy(epochs, [loss for loss, _ in history], color="#c2410c")
-    axes.set(xlabel="epoch", title="Learning to read handwriting")
-    axes.set_ylabel("loss (mse, training)", color="#c2410c")
-    right = axes.twinx()
-    right.plot(epochs, [100 * accuracy for _, accuracy in history], "--", color="#0072b2")
-    right.set_ylabel("read correctly, % (training)", color="#0072b2")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    write_whole(path, buffer.getvalue())
-    return path
 
 
 # --- draw -----------------------------------------------------------------------------------------
@@ -464,6 +441,66 @@ def said(printed: str, file: str) -> str:
     return "\n".join([f"\n{file} printed:", *(f"  | {line[:200]}" for line in lines + more), ""])
 
 
+# --- train and predict ----------------------------------------------------------------------------
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train a network on a data set, and write it into a file."""
+    from . import modelling
+
+    if not args.output.absolute().parent.is_dir():  # said before the work
+        raise DataError(f"there is no folder {args.output.parent}.")
+    start = time.perf_counter()
+    net, task, history, left_out = modelling.learn(
+        args.data,
+        args.sizes,
+        args.target,
+        epochs=args.epochs,
+        seed=args.seed,
+        jit=args.jit,
+        callbacks=[reporting(args.quiet, 10)],
+        checkpoint=args.checkpoint,
+        resume=args.checkpoint is not None,
+        progress=False if args.quiet else None,
+    )
+    seconds = time.perf_counter() - start
+    modelling.save_model(args.output, net, task)
+    *_, scores = history.values()
+    if left_out and not args.quiet:
+        note(f"left out, since they hold text: {', '.join(left_out)}")
+    if args.json:
+        document = {"data": args.data, "sizes": args.sizes, "target": task.target}
+        document |= {"seconds": seconds, "history": history, "file": os.fspath(args.output)}
+        show_json({**head(args), **document})
+        return OK
+    if task.classes:
+        score = f"{100 * scores[-1]:.1f} % right"
+    else:
+        score = f"R² {scores[-1]:.3f}"
+    show(f"{args.output}: {task.target} of {args.data}, {score} on data it has not learnt from")
+    return OK
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Apply a trained network to data."""
+    import csv
+    import io
+
+    from . import modelling
+
+    table = modelling.predict(*modelling.load_model(args.model), args.data)
+    if args.json:
+        document = {"model": os.fspath(args.model), "data": args.data, "predictions": table}
+        show_json({**head(args), **document})
+        return OK
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values()))
+    put(text.getvalue(), sys.stdout)
+    return OK
+
+
 # --- arguments ------------------------------------------------------------------------------------
 
 
@@ -566,11 +603,36 @@ examples:
   tinygrad-mlp compare exercise.py --hint
 """
 
+TRAIN = """
+Trains a multilayer perceptron (relu, Adam) and writes it into a file. The data are split at random:
+four fifths to learn from, one to judge by; the digits, by who wrote them.
+
+A CSV file begins with a line of names. Columns of numbers go in; text is left out. The last column
+is learnt, or --target: text as classes; numbers as numbers if --sizes ends in 1, else as classes 0,
+1, ... An .npz holds x, of shape (samples, inputs), and t. All is put on one scale, and back.
+
+examples:
+  tinygrad-mlp train --data digits --sizes 64,128,64,10 --jit -o digits.npz
+  tinygrad-mlp train --data penguins --sizes 3,16,16,1 -o mass.npz
+  tinygrad-mlp train --data birds.csv --target species --sizes 4,16,3 -o species.npz
+"""
+
+PREDICT = """
+Prints what a network from `tinygrad-mlp train` says about data: a line for each row, as CSV. Of
+classes, with the probability that the network gives them. Columns of a CSV file are found by name.
+
+examples:
+  tinygrad-mlp predict mass.npz --data birds.csv
+  tinygrad-mlp predict digits.npz --data digits --json
+"""
+
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
     "demo": (demo, "learn handwriting, check the gradients, draw the graph", DEMO),
     "draw": (draw_command, "draw the graph of a network", DRAW),
     "derive": (derive_command, "write out the backward pass", DERIVE),
     "compare": (compare_command, "check the backward pass in a file", COMPARE),
+    "train": (train, "train a network on data, and save it", TRAIN),
+    "predict": (predict, "apply a trained network to data", PREDICT),
 }
 
 
@@ -602,11 +664,11 @@ def parser() -> Parser:
         option("-q", "--quiet", action="store_true", help="no progress, no notes")
         what = f"of weights and data ({'a new one' if name == 'compare' else 0})"
         option("--seed", type=seed_of, default=0, metavar="N", help=what)
-    for name in ("draw", "compare"):
+    for name in ("draw", "compare", "train"):
         added[name].add_argument(
             "--sizes",
             type=sizes_of,
-            required=name == "draw",
+            required=name != "compare",
             metavar="3,5,2",
             help="neurons of each layer, input first",
         )
@@ -637,6 +699,17 @@ def parser() -> Parser:
     added["compare"].set_defaults(seed=None)
     seconds = positive(float, "a number")
     option("--timeout", type=seconds, default=30.0, metavar="S", help="seconds to run (30)")
+    for name in ("train", "predict"):
+        data_help = "digits, penguins, a .csv or an .npz"
+        added[name].add_argument("--data", required=True, metavar="DATA", help=data_help)
+    added["predict"].add_argument("model", type=Path, metavar="MODEL", help="from train -o")
+    option = added["train"].add_argument
+    option("-o", "--output", type=Path, required=True, metavar="FILE", help="model.npz")
+    option("--target", metavar="COLUMN", help="the column to learn (the last one)")
+    option("--epochs", type=number, default=50, metavar="N", help="passes through the data (50)")
+    option("--jit", action="store_true", help="compile the training step")
+    what = "written after each epoch; if it is there, the training goes on from it"
+    option("--checkpoint", type=Path, metavar="FILE", help=what)
     return main_parser
 
 
