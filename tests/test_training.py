@@ -373,6 +373,12 @@ def test_training_that_is_resumed_equals_training_that_never_stopped(kind, jit, 
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "parts").read_bytes()
 
 
+def test_a_net_that_draws_numbers_is_not_compiled():
+    net = Noisy(0)
+    with pytest.raises(GradientError, match="draws new numbers each time: leave jit=True out"):
+        fit(net, (X, T), mse, SGD(net.parameters(), 0.1), jit=True)
+
+
 def test_a_resume_knows_that_patience_had_run_out(tmp_path):
     def run():
         net = MLP(SIZES, rng=0)
@@ -426,6 +432,7 @@ fit(net, (x, x[:, :1]), mse, Adam(net.parameters(), 0.01), int(sys.argv[2]), rng
 """
 
 
+@pytest.mark.slow
 def test_training_killed_by_9_again_and_again_ends_as_if_it_had_not_been(tmp_path):
     def start(name, epochs):
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -98,7 +98,7 @@ def fit(
     Raises
     ------
     GradientError
-        If the loss is nan or infinite.
+        If the loss is nan or infinite, or `net` has random numbers of its own and `jit` is set.
     DataError
         If there are no data, or the checkpoint belongs to something else.
 
@@ -122,6 +122,11 @@ def fit(
     best: dict[str, Any] | None = None
     # a module that draws numbers has a generator of its own
     generators = [rng, *(v for _, v, _ in walk(net) if isinstance(v, np.random.Generator))]
+    if jit and len(generators) > 1:
+        raise GradientError(
+            "fit: jit=True fixes what the step does, but a module here draws new numbers "
+            "each time: leave jit=True out."
+        )
 
     def snapshot() -> Saved:
         extra = {
