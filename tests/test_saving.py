@@ -193,7 +193,8 @@ def test_a_byte_that_is_off_or_missing_is_noticed_or_changes_nothing(tmp_path):
     path = tmp_path / "b.npz"
     unnoticed = 0
     for i in range(len(whole)):
-        for damaged in (whole[:i], whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :]):
+        flipped = whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :]
+        for damaged in (flipped, whole[:i]) if i % 7 == 0 else (flipped,):
             path.write_bytes(damaged)
             try:
                 got = load(path)
