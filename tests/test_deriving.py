@@ -80,6 +80,46 @@ def test_the_listing_of_a_small_network_is_what_a_person_writes():
     assert repr(p) == "<Program: 11 lines, gradients of W[0], B[0], W[1], B[1]>"
 
 
+def test_every_line_of_the_forward_pass_has_its_gradient():
+    x = Tensor(np.arange(6.0).reshape(2, 3), name="x")
+    w, b = Tensor(np.ones((3, 2)), True, "w"), Tensor([1.0], True, "b")
+    h = np.exp(x @ w)
+    y = h / h.sum(axis=1, keepdims=True) + b
+    y.name = "y"
+    p = derive(mse(y, np.zeros((2, 2))))
+    assert p.gradients == {n: f"d{n}" for n in ("y", "h1", "h2", "w", "b")} | {"h3": "dy"}
+    backward = {row.name: row.of for row in p.lines if row.role == "backward"}
+    assert backward == {"dy": "y", "dh2": "h2", "dh1": "h1", "dw": "w", "db": "b"}
+
+
+def test_values_with_one_gradient_share_its_line_and_it_is_named_after_the_latest():
+    x, w = Tensor(np.ones((2, 2)), name="x"), Tensor(np.ones((2, 2)), True, "w")
+    f = np.tanh(x @ w)
+    f.name = "f"
+    y = f + x
+    y.name = "y"
+    p = derive(mse(y, np.zeros((2, 2))))
+    assert p.gradients == {"y": "dy", "f": "dy", "w": "dw"}
+
+
+def test_the_copy_of_a_view_has_the_name_and_the_view_none():
+    w = Tensor(np.ones((2, 3)), True, "w")
+    p = derive((w.reshape(6) * np.arange(6.0)).sum())
+    names = [row.name for row in p.lines]
+    assert names[-1] == "dw"
+    assert len(set(names)) == len(names)
+    assert not any(name.endswith("_2") for name in names)
+
+
+def test_what_was_computed_twice_is_given_no_gradient_of_one_time():
+    w = Tensor([1.0, 2.0], True, "w")
+    h, again = np.tanh(w), np.tanh(w)
+    h.name = again.name = "h"
+    p = derive((h * h).sum() + again.sum())
+    assert list(p.gradients) == ["w"]
+    np.testing.assert_allclose(p(), (2 * np.tanh([1, 2]) + 1) * (1 - np.tanh([1, 2]) ** 2))
+
+
 @pytest.mark.parametrize(("sizes", "batch"), [((3, 4, 2), 5), ((64, 128, 64, 10), 32)])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_gradients_of_a_network_are_those_of_backward_bit_for_bit(sizes, batch, dtype):

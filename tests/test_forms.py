@@ -25,7 +25,7 @@ def test_markdown_is_a_table_with_a_row_for_each_line(program):
     ]
     assert len(rows) == 2 + len(program.lines)
     p = derive((Tensor([1.0], True, "a|b`c") * 2.0).sum())
-    assert "| backward | `` da\\|b`c = np.ones_like(h1) * 2 `` |" in p.formulas("markdown")
+    assert "| backward | `` da\\|b`c = dh1 * 2 `` |" in p.formulas("markdown")
 
 
 def test_text_is_the_listing(program):

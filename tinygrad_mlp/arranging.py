@@ -34,7 +34,8 @@ def arranged(loss: Tensor, targets: list[Any], grads: dict[Any, Any]) -> Derivat
     name_inputs([*lowering.inputs, *(lowering.made[id(x)] for x in targets)])
     forward = [v for v in lowering.same.values() if v.name is not None and not v.backward]
     unique_names([*lowering.inputs, *sorted(forward, key=position)])
-    name_gradients(lowering, grads)
+    slopes = slopes_of(lowering, grads)
+    name_gradients(slopes)
     results: list[tuple[Value, Value]] = []
     owned: set[int] = set()
     for x in targets:
@@ -47,24 +48,40 @@ def arranged(loss: Tensor, targets: list[Any], grads: dict[Any, Any]) -> Derivat
         owned.add(id(value))
         value.name, value.of, value.backward = f"d{of.name}", of.name, True
         results.append((of, value))
-    lines = scheduled(lines_of([top, *(v for _, v in results)]), [v for _, v in results])
+    last = [v for _, v in results]
+    drafted = lines_of([top, *last])
+    for v in drafted:  # what was not told apart from a part of a long line may be a gradient
+        if v.backward and not v.of:
+            v.name = None
+    finished = {id(x) for x, _ in results}
+    name_gradients([(x, g) for x, g in slopes if id(x) not in finished])
+    lines = scheduled(lines_of([top, *last]), last)
     used = {id(r) for v in lines for r in reads(v)} | {id(x) for x, _ in results}
     inputs = [v for v in lowering.inputs if id(v) in used]
     unique_names([*inputs, *lines])
-    derivation = Derivation(inputs, lines, results, top, None)
+    shown = {id(v) for v in [*inputs, *lines]}
+    slopes += results
+    of = {str(x.name): str(g.name) for x, g in slopes if {id(x), id(g)} <= shown}
+    derivation = Derivation(inputs, lines, results, top, None, gradients=of)
     return with_batch(derivation, loss, [n for n in nodes if n.index <= loss.index])
 
 
-def name_gradients(lowering: Lowering, grads: dict[Any, Any]) -> None:
+def slopes_of(lowering: Lowering, grads: dict[Any, Any]) -> list[tuple[Value, Value]]:
+    """Each value and its gradient, latest first; none for what was computed in several places."""
+    found: dict[int, list[tuple[Value, Any]]] = {}
+    for x in sorted(grads, key=lambda node: -node.index):
+        of = lowering.made[id(x)]
+        if isinstance(of, Value):
+            found.setdefault(id(of), []).append((of, lowering.made[id(grads[x])]))
+    single = [pairs[0] for pairs in found.values() if len(pairs) == 1]
+    return [(of, g) for of, g in single if isinstance(g, Value) and g.backward]
+
+
+def name_gradients(slopes: list[tuple[Value, Value]]) -> None:
     """Call the gradient of what has a name d and that name: dZ[1]."""
-    done = set()
-    for x, g in sorted(grads.items(), key=lambda item: item[0].index):
-        name, value = lowering.made[id(x)].name, lowering.made[id(g)]
-        if name is None or name in done:
-            continue
-        done.add(name)
-        if isinstance(value, Value) and value.backward and value.name is None:
-            value.name, value.of = f"d{name}", name
+    for of, g in slopes:
+        if of.name is not None and g.name is None:
+            g.name, g.of = f"d{of.name}", of.name
 
 
 VIEWS = {

@@ -39,6 +39,9 @@ class Program:
         Names of what comes from outside: parameters, data, targets.
     results : dict
         Name of what a gradient is of -> name of the gradient: ``{"W[0]": "dW[0]"}``.
+    gradients : dict
+        The same for every value that has one, those on the way included. Two values may have one
+        gradient: of ``y = M + B``, dM is dy.
     batch : int or None
         Length of the batch when derived, if the program is right for other lengths, too. None if it
         is only known to be right for the shapes it was derived for; with others it is refused.
@@ -57,6 +60,7 @@ class Program:
         self.lines = [line(v, shown, coded) for v in derivation.lines]
         self.inputs = [str(v.name) for v in derivation.inputs]
         self.results = {str(x.name): str(g.name) for x, g in derivation.results}
+        self.gradients = dict(derivation.gradients)
         self.batch = derivation.batch
         self._parameters = {p.name: p for p in parameters(derivation, ids)}
 

@@ -6,7 +6,8 @@ import math
 import operator
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -321,6 +322,8 @@ class Derivation(NamedTuple):
     """Length of the batch when derived, if the program is right for any other; else None."""
     smallest: int = 1
     """The smallest batch it is right for, if it is for others."""
+    gradients: Mapping[str, str] = MappingProxyType({})
+    """Name of a value -> name of the line that computes its gradient."""
 
     def identifiers(self) -> dict[int, str]:
         """An identifier for each input and line."""
