@@ -123,7 +123,7 @@ def test_no_command_shows_which_there_are(run):
     [
         (["comapre", "net.py"], "comapre.*Did you mean compare"),
         (["xyz"], "invalid choice: 'xyz'.*demo.*draw.*compare"),
-        (["draw"], "required: --sizes"),
+        (["draw", "--sizes", "3,2", "--level", "ops"], "invalid choice: 'ops'"),
         (["compare", "--sizes", "3,2"], "required: FILE"),
         (["draw", "--sizes", "3"], "'3'.*at least two"),
         (["draw", "--sizes", "0,3"], "'0,3'.*from 1 on"),
@@ -329,6 +329,48 @@ def test_draw_as_json(run):
     assert document["dot"].startswith("digraph")
     assert (document["sizes"], document["batch"], document["seed"]) == ([3, 2], 3, 0)
     assert json.loads(run("draw", "--sizes", "3,2", "--json", "-o", "n.dot")[1])["file"] == "n.dot"
+
+
+LOSS = """
+from tinygrad_mlp import Tensor
+
+def loss():
+    w = Tensor([1.0, 2.0], True, "w")
+    return (w * w).sum()
+"""
+
+
+def test_draw_the_loss_of_a_person_in_either_direction_and_level(run):
+    write("net.py", LOSS)
+    status, out, err = run("draw", "net.py:loss", "--direction", "LR", "--level", "op")
+    assert (status, err) == (0, "")
+    assert "rankdir=LR" in out
+    assert "dw" in out  # the gradients of one pass, though none has been run
+    assert "dw" not in run("draw", "net.py:loss", "--show", "values")[1]
+    assert "sizes" not in json.loads(run("draw", "net.py:loss", "--json")[1])
+
+
+def test_draw_opens_what_it_wrote(run, monkeypatch):
+    opened = []
+    monkeypatch.setattr(cli.webbrowser, "open", opened.append)
+    assert run("draw", "--sizes", "3,2", "-o", "net.dot", "--open")[0] == 0
+    assert opened == [Path("net.dot").resolve().as_uri()]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "draw: give either --sizes 3,5,2 or FILE:FUNCTION"),
+        (("--sizes", "3,2", "net.py:loss"), "draw: give either"),
+        (("net.py",), r"draw: say which function of net\.py makes the loss"),
+        (("--sizes", "3,2", "--open"), "draw: --open needs a file"),
+    ],
+)
+def test_draw_says_what_is_missing(run, args, words):
+    write("net.py", LOSS)
+    status, out, err = run("draw", *args)
+    assert (status, out) == (2, "")
+    assert re.match(f"tinygrad-mlp: {words}", err)
 
 
 @pytest.mark.parametrize(

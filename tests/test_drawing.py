@@ -1,87 +1,113 @@
-"""The graph as a picture: which cards, in what words, with which numbers."""
+"""The picture: what stands where, what it says, and that nothing else changes."""
 
-import copy
 import re
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from test_linewise import named, residual, small, tied
 
-from tinygrad_mlp import MLP, SGD, Tensor, defvjp, drawing, graph, mse, no_grad, primitive, relu
-from tinygrad_mlp.drawing import cards_of, draw
+from tinygrad_mlp import Tensor, derive, drawing, grad, graph, mse, relu, scope, softmax
+from tinygrad_mlp.drawing import draw, svg_ids, to_dot
 from tinygrad_mlp.errors import RenderError, TinygradMLPError
+from tinygrad_mlp.linewise import line_cards
+from tinygrad_mlp.opwise import op_cards
 
 GOLDEN = Path(__file__).parent / "golden"
-
-HOSTILE = [
-    '<b>|{x}"q"&\\N',
-    "two\nlines\r\nand\ttabs",
-    "\x00\x01\x1b[31mred\x7f",
-    "\ud800 lone surrogate",
-    "🎉👩‍🚀",
-    "重み行列",
-    "",
-    " ",
-    "x" * 10_000,
-    "\\",
-    "\\\\G\\L\\E\\T\\H\\l",
-    "&lt;&#92;&amp;",
-    "-->",
-    "]]>",
-    "</TABLE>>]; n0 -> n1 [label=<",
-    '"',
-    "a:b:c",
-    "\u202egnp.evil",
-    "￾￿",
-    "digraph {",
-    "e\u0301\u0332\u20d0",
-]
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def small(backward=True):
-    """A net of two layers with numbers that binary fractions hold exactly."""
-    net = MLP([2, 2, 1], rng=0)
-    for p, values in zip(
-        net.parameters(), ([[0.5, -1.0], [0.25, 0.75]], [[2.0], [-0.5]], [0.0, 0.5], [-0.25])
-    ):
-        p.data = np.array(values)
-    x = np.array([[1.0, 2.0], [-1.0, 0.5]])
-    loss = mse(net(x), Tensor([[1.0], [0.0]], name="t"))
-    if backward:
-        loss.backward()
-    return loss
+def attention():
+    """One head, with a way around it."""
+    rng = np.random.default_rng(0)
+    x = Tensor(rng.normal(size=(3, 4)), name="x")
+    with scope("attention"):
+        q, k, v = (named(x @ Tensor(rng.normal(size=(4, 4)), True, f"W{n}"), n) for n in "qkv")
+        h = named(named(softmax(q @ k.T / 2.0), "s") @ v + x, "h")
+    return mse(h, Tensor(np.zeros((3, 4)), name="t"))
 
 
-def cards(loss, show="auto"):
-    """The cards of a graph by name."""
-    return {card.name: card for card in cards_of(loss, show)[0]}
+def indexing():
+    """A cross-entropy written by hand."""
+    rng = np.random.default_rng(0)
+    x = Tensor(rng.normal(size=(4, 3)), name="x")
+    e = np.exp(named(x @ Tensor(rng.normal(size=(3, 5)), True, "W"), "z"))
+    p = named(e / e.sum(axis=1, keepdims=True), "p")
+    return -np.log(p[np.arange(4), np.array([0, 2, 1, 4])]).mean()
 
 
-def notes(loss, show="auto"):
-    return cards_of(loss, show)[1]
+def checked(loss=None):
+    """A comparison: the mask of relu was forgotten."""
+    loss = loss or small()
+    truth = derive(loss).values()
+    yours = {**truth, "dZ[1]": truth["dA[1]"]}
+    yours["dW[0]"] = truth["A[0]"].T @ yours["dZ[1]"]
+    status = {"dZ[1]": "wrong", "dW[0]": "follows"}
+    text = {"dW[0]": "follows from dZ[1]"}
+    cause = SimpleNamespace(
+        text="the mask A[1] > 0 is missing",
+        yours="dZ[1] = dA[1]",
+        autograd="dZ[1] = dA[1] * (A[1] > 0)",
+        line="net.py:24",
+        gradients=("dZ[1]",),
+    )
+    marks = {
+        name: SimpleNamespace(
+            status=status.get(name, "same"),
+            yours=yours[name],
+            truth=truth[name],
+            text=text.get(name, ""),
+        )
+        for name in ("dy", "dW[1]", "dB[1]", "dA[1]", "dZ[1]", "dW[0]", "dB[0]")
+    }
+    return SimpleNamespace(marks=marks, causes=[cause], loss=loss)
 
 
-def leaf(*shape, name=None, grad=True, seed=0):
-    return Tensor(np.random.default_rng(seed).normal(size=shape), grad, name)
+def large():
+    """Arrays of more than 36 numbers, with zeros."""
+    x = Tensor(np.arange(-20.0, 20.0).reshape(10, 4) / 8, name="x")
+    w = Tensor(np.arange(-6.0, 6.0).reshape(4, 3) / 4, True, "W")
+    return named(named(relu(x @ w), "A") * 0.5, "y").sum()
 
 
-def labels(source):
-    """The tables in DOT text, parsed: a damaged one raises."""
-    found = re.findall(r"label=<(<.*?>)>\]?$", source, re.M)
-    assert found
-    return [ET.fromstring(text.replace("&nbsp;", " ")) for text in found]
+def faulty():
+    """An infinite value, and what comes of it."""
+    z = Tensor([[0.0, 1.0]], True, "z")
+    with np.errstate(all="ignore"):
+        return named(1.0 / z, "r").sum()
+
+
+def recorded():
+    """A loss, and the backward pass as a graph."""
+    loss = small()
+    leaves = [n for n in drawing.ancestors(loss) if n.requires_grad and n.op is None]
+    return [loss, *grad(loss, leaves, create_graph=True)]
+
+
+PICTURES = {
+    "line_TB": lambda: draw(small()),
+    "line_LR": lambda: draw(small(), direction="LR"),
+    "values": lambda: draw(small(), show="values"),
+    "shapes": lambda: draw(small(), show="shapes"),
+    "tied": lambda: draw(tied(), show="grads"),
+    "residual": lambda: draw(residual(), show="grads"),
+    "check": lambda: draw(small(), check=checked()),
+    "large": lambda: draw(large(), show="grads"),
+    "faulty": lambda: draw(faulty(), show="grads"),
+    "recorded": lambda: draw(recorded()),
+}
 
 
 # --- the text -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("direction", ["TB", "LR"])
-def test_dot_text_is_the_golden_one(direction):
-    """After an intended change: draw(small(), direction=...).write("tests/golden/small_TB.dot")."""
-    golden = (GOLDEN / f"small_{direction}.dot").read_text("utf-8")
-    assert draw(small(), direction=direction).source == golden
+@pytest.mark.parametrize("name", PICTURES)
+def test_dot_text_is_the_golden_one(name):
+    """After an intended change: PICTURES[name]().write(f"tests/golden/{name}.dot")."""
+    assert PICTURES[name]().source == (GOLDEN / f"{name}.dot").read_text("utf-8")
 
 
 def test_the_same_graph_gives_the_same_text():
@@ -91,422 +117,262 @@ def test_the_same_graph_gives_the_same_text():
     assert len(kept) == 1000
 
 
-def test_text_holds_no_numbers_of_creation_or_addresses():
-    loss = small()
-    source = draw(loss).source
-    assert set(re.findall(r"\bn(\d+)\b", source)) == {str(i) for i in range(12)}
-    assert not any(str(secret) in source for secret in (id(loss), id(loss.data)))
-
-
-def order(picture):
-    """The numbers of the cards as they come in the text."""
-    numbers = [int(n) for n in re.findall(r"^\t+n(\d+) \[", picture.source, re.M)]
-    assert sorted(numbers) == list(range(len(numbers)))
-    return numbers
-
-
-def test_listing_has_the_program():
-    assert draw(small()).listing == (
-        "W[0]                 # 2×2  parameter\n"
-        "B[0]                 # 2  parameter\n"
-        "W[1]                 # 2×1  parameter\n"
-        "B[1]                 # 1  parameter\n"
-        "A[0]                 # 2×2  input\n"
-        "M[1] = A[0] @ W[0]   # 2×2\n"
-        "Z[1] = M[1] + B[0]   # 2×2\n"
-        "A[1] = relu(Z[1])    # 2×2\n"
-        "M[2] = A[1] @ W[1]   # 2×1\n"
-        "y = M[2] + B[1]      # 2×1\n"
-        "t                    # 2×1  target\n"
-        "loss = mse(y, t)     # scalar  loss"
+def test_the_listing_is_the_forward_pass_in_the_words_of_the_program():
+    assert draw(tied(), show="grads").listing == (
+        "x               # 2×2  input\n"
+        "W               # 2×2  parameter\n"
+        "Z = x @ W       # 2×2\n"
+        "A = relu(Z)     # 2×2\n"
+        "y = A @ W       # 2×2\n"
+        "t               # 2×2  target\n"
+        "L = mse(y, t)   # scalar  loss"
     )
 
 
-def test_cards_stand_in_the_groups_of_their_scope():
+def test_parameters_of_one_line_stand_in_one_node_beside_it():
     source = draw(small()).source
-    groups = re.findall(r"subgraph (cluster_\d+) \{(.*?)\n\t\}", source, re.S)
-    assert [name for name, _ in groups] == ["cluster_0", "cluster_1"]
-    assert [re.findall(r"^\t+n(\d+) \[", text, re.M) for _, text in groups] == [
-        ["0", "1", "5", "6", "7"],
-        ["2", "3", "8", "9"],
-    ]
-    assert ["layer 0" in text for _, text in groups] == [True, False]
+    assert "{rank=same; s3; n3}" in source
+    assert "s3:n1:e -> n3:w" in source
+    assert 'n3:r0:w -> s3:n1:n [id="b-3-1"' in source
+    assert 'n3:r1:w -> s3:n2:s [id="b-3-2"' in source
 
 
-def test_parameters_stand_on_the_rank_of_their_op_and_the_target_beside_the_loss():
-    ranks = re.findall(r"\{rank=same; (.*?)\}", draw(small()).source)
-    assert sorted(ranks) == ["n0; n5", "n10; n11", "n1; n6", "n2; n8", "n3; n9"]
-
-
-def test_a_constant_without_a_scope_joins_the_group_of_its_op():
-    x, c = leaf(2, name="x"), np.ones(2)
-    y = x * c
-    y.scope = "layer 0"
-    source = draw(np.exp(y).sum()).source
-    group = re.search(r"cluster_0 \{(.*?)\n\t\}", source, re.S)[1]
-    assert re.findall(r"^\t+n(\d+) \[", group, re.M) == ["1", "2"]
-
-
-def test_forward_arrows_are_solid_and_backward_arrows_dashed_without_a_say():
-    lines = draw(small()).source.split("\n")
-    forward = [line for line in lines if 'class="fwd"' in line]
-    backward = [line for line in lines if 'class="bwd"' in line]
-    assert " ".join(re.search(r'id="(.*?)"', line)[1] for line in forward) == (
-        "f-n4-n5 f-n0-n5 f-n5-n6 f-n1-n6 f-n6-n7 f-n7-n8 f-n2-n8 f-n8-n9 f-n3-n9 f-n9-n11 f-n10-n11"
-    )
-    assert " ".join(re.search(r'id="(.*?)"', line)[1] for line in backward) == (
-        "b-n11-n9 b-n9-n8 b-n9-n3 b-n8-n7 b-n8-n2 b-n7-n6 b-n6-n5 b-n6-n1 b-n5-n0"
-    )
-    assert all("dashed" in line and 'constraint="false"' in line for line in backward)
-    assert not any("dashed" in line or "constraint" in line for line in forward)
-
-
-def test_a_tensor_used_twice_by_one_op_has_one_arrow():
-    x = leaf(2, name="x")
-    source = draw((x * x).sum()).source
-    assert source.count("n0 -> n1") == 1
-    assert "used 2 times" in source
-
-
-def test_backward_arrows_start_at_the_row_of_their_formula():
-    read, said = cards_of(small(), "grads")
-    read[5] = read[5]._replace(backward=((0, "dW[0] = A[0].T @ dM[1]", ""),))
-    source = drawing.to_dot(read, said, "TB").source
-    assert 'n5:r0:w -> n0:s [id="b-n5-n0"' in source
-
-
-def test_in_lr_the_target_lies_below_the_loss_by_a_reversed_arrow():
+def test_in_lr_they_stand_above_and_below_it():
     source = draw(small(), direction="LR").source
-    assert 'n11:s -> n10:n [id="f-n10-n11" class="fwd" dir=back]' in source
-    assert "n0:n -> n5:s" in source
-    assert "n5:b:w -> n0:w" in source
-    assert "rankdir=LR" in source
+    assert "n3:n -> n1:s" in source
+    assert "n2:n -> n3:s" in source
+    assert "{rank=same; n1; n2; n3}" in source
+    assert 'n9:s -> n8:n [id="f-8-9" class="fwd" dir=back]' in source
 
 
-def test_a_residual_block_stands_in_line_and_its_skip_goes_around():
-    x, w = leaf(2, 2, name="x"), leaf(2, 2, name="w")
-    h = relu(np.exp(x @ w))
-    loss = (x + h).sum()
-    lines = draw(loss, show="grads").source.split("\n")
-    weighted = [re.search(r'id="(.*?)"', line)[1] for line in lines if "weight=50" in line]
-    assert weighted == ["f-n0-n2", "f-n2-n3", "f-n3-n4", "f-n4-n5", "f-n5-n6"]
-    assert any(line.startswith('\tn5 -> n0 [id="b-n5-n0"') for line in lines)
+def test_of_three_leaves_the_one_in_the_middle_is_reached_from_the_left():
+    u, v, w = (Tensor(np.ones(2), True, name) for name in "uvw")
+    h = named(np.tanh(Tensor(np.ones(2), name="x")), "h")
+    source = draw(np.exp(named(h + u + v + w, "y")).sum(), show="grads").source
+    assert "s4:n2:e -> n4:w" in source
+    assert re.search(r"n4:r\d:w -> s4:n2:w ", source)
 
 
-# --- roles, names and formulas --------------------------------------------------------------------
+def test_a_leaf_of_another_group_stays_there():
+    w, u = Tensor(np.ones(2), True, "w"), Tensor(np.ones(2), True, "u")
+    w.scope = "store"
+    h = named(np.exp(u), "h")
+    h.scope = "use"
+    y = named(h * w, "y")
+    y.scope = "use"
+    source = draw(y.sum()).source
+    assert "rank=same" not in source
+    group = re.search(r">store<.*?\n\t\}", source, re.S)[0]
+    assert "n2 [" in group
 
 
-def test_roles():
-    roles = {name: card.role for name, card in cards(small()).items() if card.role}
-    assert roles == {
-        **{"W[0]": "parameter", "B[0]": "parameter", "W[1]": "parameter", "B[1]": "parameter"},
-        **{"A[0]": "input", "t": "target", "loss": "loss"},
-    }
+def test_a_chip_hangs_on_its_parameter_by_a_dotted_line():
+    source = draw(tied(), show="grads").source
+    assert 'n1 -> n4 [id="s-1-4" class="same" color="#0072b2" style="dotted"' in source
+    assert "dW += A.T @ dy" in source
+    assert "dW = A.T @ dy + x.T @ dZ" in source
 
 
-def test_plain_arrays_have_cards():
-    x = leaf(2, 3)
-    x.requires_grad = False
-    w, mask = leaf(3, 2), np.ones((2, 2))
-    found = cards(mse((x @ w) * mask, np.zeros((2, 2)), "none"))
-    assert {name: card.role for name, card in found.items()} == {
-        **{"x": "input", "p": "parameter", "matmul1": "", "c": "constant", "multiply1": ""},
-        **{"t": "target", "result": "result"},
-    }
-    assert found["result"].formula == "mse(multiply1, t, reduction='none')"
+def test_the_legend_explains_what_is_there():
+    grads, values, shapes = (draw(small(), show=s).source for s in ("grads", "values", "shapes"))
+    assert " gradient" in grads
+    assert " gradient" in shapes  # the formulas of the backward pass are there
+    assert " gradient" not in values
+    assert "tint" in grads
+    assert "tint" not in shapes
+    assert "differs" not in grads
 
 
-def test_an_array_used_twice_is_one_card():
-    x, c = leaf(2, name="x"), np.ones(2)
-    assert list(cards(((x * c) + c).sum())) == ["x", "c", "multiply1", "add1", "loss"]
-
-
-def test_equal_names_are_told_apart_and_made_up_names_keep_clear_of_given_ones():
-    a, b = leaf(2, name="W"), leaf(2, name="W")
-    taken = np.exp(a)
-    taken.name = "exp1"
-    found = cards((taken * b + np.exp(b)).sum())
-    assert list(found) == ["W", "W_1", "exp1", "multiply1", "exp2", "add1", "loss"]
-    assert found["multiply1"].formula == "exp1 * W_1"
-
-
-def test_a_given_name_is_kept_even_where_it_is_that_of_a_function():
-    a = leaf(2, name="exp")
-    assert "np.exp(exp_1)" in [card.formula for card in cards(np.exp(a).sum()).values()]
-
-
-a = Tensor(np.arange(1.0, 13.0).reshape(3, 4), requires_grad=True, name="a")
-b = Tensor(np.arange(1.0, 5.0), requires_grad=True, name="b")
-index = np.array([0, 2])
-
-FORMULAS = [
-    (lambda: a + b, "a + b", "3×4 + 4"),
-    (lambda: a - a, "a - a", ""),
-    (lambda: 2 * a, "2 * a", ""),
-    (lambda: a / 2.5, "a / 2.5", ""),
-    (lambda: a**-1.0, "a ** (-1.0)", ""),
-    (lambda: a * np.float32(0.5), "a * 0.5", ""),
-    (lambda: a @ b, "a @ b", "3×4 @ 4"),
-    (lambda: -a, "-a", ""),
-    (lambda: np.exp(a), "np.exp(a)", ""),
-    (lambda: relu(a), "relu(a)", ""),
-    (lambda: a.sum(), "np.sum(a)", "3×4"),
-    (lambda: a.mean(axis=0), "np.mean(a, axis=0)", "3×4"),
-    (lambda: a.max(axis=(0, 1), keepdims=True), "np.max(a, axis=(0, 1), keepdims=True)", "3×4"),
-    (lambda: a.T, "a.T", "3×4"),
-    (lambda: a.transpose(1, 0), "np.transpose(a, (1, 0))", "3×4"),
-    (lambda: a.reshape(-1), "np.reshape(a, (-1))", "3×4"),
-    (lambda: a.reshape((12,)), "np.reshape(a, (12,))", "3×4"),
-    (lambda: a.astype(np.float32), "astype(a, float32)", ""),
-    (lambda: a[0], "a[0]", "3×4"),
-    (lambda: a[1:, ::2], "a[1:, ::2]", "3×4"),
-    (lambda: a[..., -1], "a[..., (-1)]", "3×4"),
-    (lambda: a[[0, 1]], "a[[0, 1]]", "3×4"),
-    (lambda: a[()], "a[()]", ""),
-    (lambda: a[index], "a[c]", "3×4, 2"),
-    (
-        lambda: np.concatenate([a, b.reshape(1, 4)]),
-        "np.concatenate([a, reshape1], axis=0)",
-        "3×4, 1×4",
-    ),
-    (lambda: np.stack([a, a], axis=1), "np.stack([a, a], axis=1)", ""),
-    (lambda: np.where(np.ones(4, bool), a, 0.0), "np.where(c, a, 0.0)", "4, 3×4"),
-]
-
-
-@pytest.mark.parametrize(("make", "formula", "comment"), FORMULAS, ids=[f for _, f, _ in FORMULAS])
-def test_formulas_are_written_as_numpy(make, formula, comment):
-    y = make()
-    y.name = "y"
-    card = cards(y, "shapes")["y"]
-    assert (card.formula, card.comment) == (formula, comment)
-
-
-def test_an_op_that_is_recorded_without_rules_is_drawn():
-    token = graph.MODE.set(graph.ALL)
-    try:
-        mask = a > 2
-    finally:
-        graph.MODE.reset(token)
-    card = cards_of(mask, "auto")[0][-1]
-    assert card.formula == "np.greater(a, 2)"
-    assert "no gradient" in notes(mask)[0]
-
-
-# --- numbers --------------------------------------------------------------------------------------
-
-
-def test_gradients_are_those_of_one_pass_however_many_have_been_run():
-    loss = small()
-    first = cards(loss)
-    loss.backward()
-    again = cards(loss)
-    for name in ("W[0]", "B[0]", "W[1]", "B[1]", "Z[1]", "y"):
-        np.testing.assert_array_equal(first[name].gradient, again[name].gradient)
-    net_gradients = {n.name: n.grad for n in drawing.ancestors(loss) if n.grad is not None}
-    assert set(net_gradients) == {"W[0]", "B[0]", "W[1]", "B[1]"}
-    for name, grad in net_gradients.items():
-        np.testing.assert_array_equal(2 * first[name].gradient, grad)
-
-
-def test_gradients_of_intermediates_are_those_of_the_rules():
-    found = cards(small())
-    np.testing.assert_array_equal(found["loss"].gradient, 1)
-    np.testing.assert_array_equal(found["y"].gradient, 2 * (found["y"].value - [[1], [0]]) / 2)
-    np.testing.assert_array_equal(found["A[1]"].gradient, found["M[2]"].gradient @ [[2.0, -0.5]])
-
-
-def test_what_needs_no_gradient_has_none():
-    found = cards(small())
-    assert found["A[0]"].gradient is None
-    assert found["t"].gradient is None
-    assert "dA[0]" not in draw(small()).source
-
-
-def test_drawing_changes_nothing():
-    loss = small()
-    nodes = drawing.ancestors(loss)
-    state = [
-        (
-            n.name,
-            n.scope,
-            n.requires_grad,
-            n.retains_grad,
-            n.op,
-            n.args,
-            n.index,
-            id(n._data),
-            id(n.grad),
-        )
-        for n in nodes
-    ]
-    numbers = [(n._data.copy(), copy.copy(n.grad)) for n in nodes]
-    draw(loss), draw(loss, direction="LR", show="grads")
-    assert state == [
-        (
-            n.name,
-            n.scope,
-            n.requires_grad,
-            n.retains_grad,
-            n.op,
-            n.args,
-            n.index,
-            id(n._data),
-            id(n.grad),
-        )
-        for n in nodes
-    ]
-    for n, (data, grad) in zip(nodes, numbers):
-        np.testing.assert_array_equal(n._data, data)
-        np.testing.assert_array_equal(n.grad, grad)
-    next_number = Tensor(0.0).index
-    draw(loss)
-    assert Tensor(0.0).index == next_number + 1  # no node was made
-
-
-def test_before_backward_there_is_no_gradient_and_no_zero_for_one():
-    loss = small(backward=False)
-    assert notes(loss) == ["no gradient yet: call backward()"]
-    source = draw(loss).source
+def test_before_backward_it_says_so_and_there_is_no_zero_for_a_gradient():
+    source = draw(small(backward=False)).source
     assert "no gradient yet: call backward()" in source
     assert "dW[0]" not in source
     assert "bwd" not in source
-    assert cards(loss, "grads")["W[0]"].gradient is not None
 
 
-def test_show_values_and_shapes():
+def test_a_comparison_gives_the_headline_and_the_counts():
+    source = draw(small(), check=checked()).source
+    assert "Your backward pass, checked" in source
+    assert "7 gradients: 5 match, 2 differ, 1 cause" in source
+    assert source.count("gradient matches") == 5
+    assert "net.py:24: the mask A[1] &gt; 0 is missing" in source
+    assert "yours: dZ[1] = dA[1]<" in source
+    assert "autograd: dZ[1] = dA[1] * (A[1] &gt; 0)" in source
+    assert "differs" in source
+    right = SimpleNamespace(marks={"dy": checked().marks["dy"]}, causes=[], loss=None)
+    assert "1 gradient: 1 matches" in draw(small(), check=right).source
+
+
+def test_a_cause_stands_on_the_card_of_its_line_even_if_nobody_compared_that():
+    check = checked()
+    cause = check.causes[0]
+    del check.marks["dZ[1]"]
+    assert 'BORDER="4"' in draw(small(), check=check).source
+    for names in (
+        ("dQ[3]", "dW[0]"),
+        ("dQ[3]",),
+    ):  # of what has no card the first gradient that has
+        cause.yours, cause.autograd, cause.line, cause.gradients = "", "", "", names
+        source = draw(small(), check=check).source
+        assert ('BORDER="4"' in source) is (len(names) == 2)
+        assert "the mask A[1] &gt; 0 is missing" in source  # in the headline at least
+
+
+def test_the_graph_of_a_comparison_is_drawn_with_gradients_before_any_backward():
+    source = draw(small(backward=False), check=checked()).source
+    assert "no gradient yet" not in source
+    assert "autograd" in source
+
+
+def test_several_results_are_the_headline():
     loss = small()
-    values, shapes = draw(loss, show="values").source, draw(loss, show="shapes").source
-    assert "dW[0]" not in values
-    assert "-0.25" in values
-    assert "dW[0]" not in shapes
-    assert "-0.25" not in shapes
-    assert "2×2" in shapes
-    assert "tint" in values
-    assert "tint" not in shapes
+    for level in ("line", "op"):
+        source = draw(recorded(), level=level).source
+        head = re.search(r'POINT-SIZE="17"><B>(.*?)</B>', source)[1]
+        assert head.count(",") == 4
+        assert "forward" not in head
+        assert "bwd" not in source
+    many = [loss * float(i) for i in range(2, 9)]
+    assert ", 3 more<" in draw(many).source
+    assert draw(tuple(many)).source == draw(many).source
 
 
-def test_another_result_than_a_scalar_is_drawn_without_gradients_unless_it_retains_one():
-    w = leaf(2, 2, name="w")
-    y = np.exp(w)
-    y.name = "y"
-    y.backward(np.ones((2, 2)))
-    assert notes(y) == ["no gradient: y (2, 2) is no scalar, and retains none of its own"]
-    assert cards(y)["w"].gradient is None
-    y.retain_grad().backward(np.full((2, 2), 3.0))
-    np.testing.assert_array_equal(cards(y)["w"].gradient, 3 * y.data)
+# --- nothing changes ------------------------------------------------------------------------------
 
 
-def test_a_loss_of_one_entry_and_one_axis_has_gradients():
-    w = leaf(1, 1, name="w")
-    np.testing.assert_array_equal(cards(w * 3, "grads")["w"].gradient, [[3.0]])
+@pytest.mark.parametrize("make", [small, tied, residual, attention, indexing])
+def test_drawing_changes_nothing(make):
+    loss = make()
+    loss.backward()
+    nodes = drawing.ancestors(loss)
+    slots = [slot for slot in graph.Node.__slots__ if slot != "__weakref__"]
+
+    def state():
+        return [[id(getattr(n, slot)) for slot in slots] for n in nodes]
+
+    before, numbers = state(), [(n._data.copy(), np.copy(n.grad)) for n in nodes]
+    for options in ({}, {"direction": "LR", "show": "grads"}, {"level": "op"}):
+        draw(loss, **options)
+    assert state() == before
+    for n, (data, slope) in zip(nodes, numbers):
+        np.testing.assert_array_equal(n._data, data)
+        np.testing.assert_array_equal(np.copy(n.grad), slope)
 
 
-def test_a_leaf_is_one_card():
-    w = leaf(2, name="w")
-    assert notes(w, "grads") == [
-        "a leaf: nothing here requires a gradient, or it was computed under no_grad"
-    ]
-    assert order(draw(w)) == [0]
-    with no_grad():
-        y = w.sum()
-    assert [card.role for card in cards_of(y, "auto")[0]] == ["input"]
+def test_two_backward_calls_change_no_picture():
+    loss = tied()
+    loss.backward()
+    first = draw(loss).source
+    loss.backward()
+    assert draw(loss).source == first
 
 
-def test_after_a_step_of_the_optimizer_the_cards_say_what_has_changed():
-    loss = small()
-    parameters = [n for n in drawing.ancestors(loss) if n.requires_grad and n.op is None]
-    SGD(parameters, lr=0.5).step()
-    found, said = cards_of(loss, "auto")
-    changed = [card.name for card in found if card.notes]
-    assert changed == ["W[0]", "B[0]", "W[1]", "B[1]"]
-    assert found[0].notes == ("overwritten since it was used",)
-    assert said[0].startswith("no gradient: ")
-    assert "overwritten" in said[0]
-    assert all(card.gradient is None for card in found)
+# --- ids, and words for who hears the picture -----------------------------------------------------
 
 
-def test_an_array_that_was_overwritten_before_it_was_used_is_fine():
-    w = leaf(2, name="w")
-    with no_grad():
-        w.data = np.ones(2)
-    assert not cards((w * 2).sum())["w"].notes
+@pytest.mark.dot
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("make", [small, tied, residual, attention])
+def test_every_id_of_a_line_is_in_the_svg(make, direction):
+    read, said = line_cards(make(), "grads")
+    svg = to_dot(read, said, direction).pipe("svg", encoding="utf-8")
+    there = {g.get("id") for g in ET.fromstring(svg).iter(f"{SVG}g")}
+    named_ids = svg_ids(read, direction)
+    assert {name for ids in named_ids.values() for name in ids} <= there
+    assert next(iter(named_ids)) == read[0].name
+    program = derive(make())
+    assert set(named_ids) >= {row.name for row in program.lines} | set(program.inputs)
 
 
-def test_a_plain_array_that_was_overwritten_since_says_so():
-    w, array = leaf(2, name="w"), np.ones(2)
-    shared = Tensor(array)
-    loss = (w * array).sum()
-    with no_grad():
-        shared[0] = 5.0
-    assert cards(loss, "grads")["c"].notes == ("overwritten since it was used",)
+def test_a_line_has_its_card_numbers_rows_and_arrows():
+    read, _ = line_cards(tied(), "grads")
+    found = svg_ids(read)
+    assert found["Z"] == ["n-2", "a_h-2", "a_v-2", "f-0-2", "f-1-2"]
+    assert found["dZ"] == ["a_g-2", "a_r-3-0", "b-3-2"]
+    assert set(found["dW"]) == {
+        *("a_g-1", "a_s-1", "a_g-4", "a_r-2-0", "b-2-1", "a_r-5-1", "b-5-4")
+    }
+    assert "a_n-1" in svg_ids(line_cards(small(), "grads")[0])["W[0]"]
+    assert "n-1" in svg_ids(line_cards(small(), "grads")[0], "LR")["W[0]"]
 
 
-def test_where_no_gradient_comes_the_card_says_so():
-    @primitive
-    def first(x, y):
-        return x + 0 * y
-
-    defvjp(first, lambda g, _y, _a, _b: g, None)
-    x, y = leaf(2, name="x"), leaf(2, name="y")
-    found = cards(first(x, np.exp(y)).sum(), "grads")
-    assert found["y"].gradient is None
-    assert found["y"].notes == ("no gradient reaches it",)
-    assert found["x"].notes == ()
-    assert found["first1"].carries == (0,)
-    also = cards((first(x, y) + y).sum(), "grads")  # y has a gradient, but not by way of first
-    assert also["first1"].carries == (0,)
-    assert also["add1"].carries == (2, 1)
+def test_what_belongs_to_no_line_has_no_ids():
+    assert svg_ids(op_cards(small(), "grads")[0]) == {}
+    a, b = Tensor(3.0, True, "a"), Tensor(4.0, True, "b")
+    read, _ = line_cards(named(a * b, "d") + 1.0, "grads")
+    assert read[-1].backward[0].line == ""
+    assert "" not in svg_ids(read)
 
 
-def test_what_is_no_number_is_marked_on_card_and_listing():
-    x = Tensor([0.0, 1.0], requires_grad=True, name="x")
-    with np.errstate(divide="ignore"):
-        loss = np.log(x).sum()
-    found = cards(loss, "grads")
-    assert found["x"].faults == ("dx: 1 inf",)
-    assert found["log1"].faults == ("log1: 1 inf",)
-    assert "dx: 1 inf" in draw(loss, show="grads").listing
+@pytest.mark.dot
+def test_who_hears_the_picture_is_told_what_it_shows():
+    svg = ET.fromstring(draw(small()).pipe("svg"))
+    assert svg.get("role") == "img"
+    assert svg.get("aria-label").startswith("Graph of L, 4 lines, 4 parameters; Z[1] = A[0] @ W[0]")
+    titles = {title.text for title in svg.iter(f"{SVG}title")}
+    assert "Z[1], 2×2, = A[0] @ W[0] + B[0]" in titles
+    assert not any(re.fullmatch(r"[ns]\d+", title) for title in titles)
+
+
+def test_a_long_program_is_told_in_part():
+    x = h = Tensor([1.0], True, "x")
+    for i in range(20):
+        h = named(np.tanh(h), f"h[{i}]")
+    label = draw(h.sum()).alt
+    assert x.grad is None
+    assert "10 more" in label
+    assert label.count("=") == 11
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+
+@pytest.mark.dot
+@pytest.mark.parametrize("make", [small, tied, residual, attention, indexing])
+def test_all_text_has_eleven_pixels_when_the_picture_is_1400_wide(make):
+    svg = ET.fromstring(draw(make(), show="grads").pipe("svg"))
+    wide = float(svg.get("viewBox").split()[2])
+    sizes = [float(text.get("font-size")) for text in svg.iter(f"{SVG}text")]
+    assert min(sizes) * 1400 / wide >= 11
+
+
+@pytest.mark.dot
+def test_the_svg_is_the_same_each_time_and_dark_where_the_reader_wishes():
+    first, second = (draw(small()).pipe("svg") for _ in range(2))
+    assert first == second
+    assert b"prefers-color-scheme:dark" in first
 
 
 # --- sizes ----------------------------------------------------------------------------------------
 
 
-def chain(n, shape=(2,)):
-    x = h = leaf(*shape, name="x")
-    for _ in range(n - 2):
-        h = -h
-    assert x.grad is None
+def chain(n):
+    """So many lines."""
+    h = Tensor([1.0, 2.0], True, "x")
+    for i in range(n):
+        h = named(np.tanh(h), f"h[{i}]")
     return h.sum()
 
 
 def test_up_to_500_cards_are_drawn():
-    assert len(order(draw(chain(500), show="grads"))) == 500
+    assert draw(chain(498)).source.count(" label=<<TABLE") == 500 + 1  # and the headline
     with pytest.raises(RenderError, match=r"501 cards; at most 500 .* Draw a part of it"):
-        draw(chain(501))
+        draw(chain(499))
 
 
 def test_a_very_long_chain_is_refused_at_once():
-    loss = chain(50_000)
+    loss = chain(20_000)
     start = time.perf_counter()
-    with pytest.raises(RenderError, match="50,000 cards"):
+    with pytest.raises(RenderError, match="20,002 ops; at most 500 cards"):
         draw(loss)
-    assert time.perf_counter() - start < 10
-
-
-def test_a_graph_of_many_paths_is_no_longer_than_its_nodes():
-    y = leaf(1, name="x")
-    for _ in range(60):
-        y = y + y
-    assert len(order(draw(y.sum()))) == 62
+    assert time.perf_counter() - start < 2
 
 
 def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
     monkeypatch.setattr(drawing, "LIMIT", 10**9)
 
     def seconds(n):
-        loss = chain(n)
-        best = []
+        loss, best = chain(n), []
         for _ in range(2):
             start = time.perf_counter()
             assert draw(loss, show="grads").source
@@ -514,73 +380,7 @@ def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
         return min(best)
 
     seconds(100)
-    assert seconds(2000) < 8 * seconds(500)
-
-
-def test_heat_maps_give_way_where_there_are_many_cards():
-    assert 'WIDTH="5" HEIGHT="5"' in draw(chain(60, (10, 10))).source
-    assert 'WIDTH="5" HEIGHT="5"' not in draw(chain(61, (10, 10))).source
-
-
-# --- names that could do harm ---------------------------------------------------------------------
-
-
-def hostile_net():
-    """Every hostile name on a leaf, on a result and as a group."""
-    h = leaf(2, name="x")
-    for name in HOSTILE:
-        w = leaf(2, name=name)
-        h = h * w
-        h.name = name
-        h.scope = name
-    loss = h.sum()
-    loss.backward()
-    return loss
-
-
-def test_hostile_names_leave_the_tables_whole():
-    source = draw(hostile_net()).source
-    assert len(labels(source)) > 2 * len(HOSTILE)
-    assert not re.search(r"(?<!\\)\\(?:\\\\)*[NGLETHlnr]", source.replace('\\"', ""))
-    assert "x" * 39 + "…" in source
-    assert "x" * 40 not in source
-    assert source.encode()
-
-
-@pytest.mark.dot
-@pytest.mark.parametrize("direction", ["TB", "LR"])
-def test_hostile_names_are_drawn_as_they_are(direction, tmp_path):
-    loss = hostile_net()
-    picture = draw(loss, direction=direction)
-    svg = ET.fromstring(picture.write(tmp_path / "net.svg").read_bytes())
-    text = "".join(svg.itertext())
-    for name in HOSTILE:
-        assert " ".join(drawing.clean(name).split()) in " ".join(text.split()), name
-    png = picture.write(tmp_path / "net.png").read_bytes()
-    assert png.startswith(b"\x89PNG")
-    assert len(png) > 10_000
-
-
-@pytest.mark.dot
-@pytest.mark.parametrize("name", HOSTILE)
-def test_each_hostile_name_is_drawn(name):
-    w = leaf(2, 2, name=name)
-    loss = np.exp(w).sum()
-    loss.name = loss.scope = name
-    picture = draw(loss, show="grads")
-    ET.fromstring(picture.pipe("svg"))
-    assert picture.pipe("png").startswith(b"\x89PNG")
-
-
-@pytest.mark.dot
-@pytest.mark.parametrize("direction", ["TB", "LR"])
-@pytest.mark.parametrize("show", ["grads", "values", "shapes"])
-def test_every_card_and_arrow_is_in_the_svg(direction, show):
-    svg = ET.fromstring(draw(small(), direction=direction, show=show).pipe("svg"))
-    ids = {g.get("id") for g in svg.iter("{http://www.w3.org/2000/svg}g")}
-    assert {f"n{i}" for i in range(12)} <= ids
-    assert {"f-n0-n5", "f-n10-n11", "c0", "c1"} <= ids
-    assert ("b-n5-n0" in ids) is (show == "grads")
+    assert seconds(600) < 8 * seconds(150)
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -589,13 +389,13 @@ def test_every_card_and_arrow_is_in_the_svg(direction, show):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"level": "line"}, r"level='line'.*not available yet; 'op' is"),
         ({"level": "layer"}, "not available yet"),
         ({"expand": "layer 0"}, "expand=.*not available yet"),
-        ({"check": object()}, "check=.*not available yet"),
         ({"level": "ops"}, r"level='ops'.*use one of 'auto', 'op'"),
         ({"direction": "RL"}, r"direction='RL'.*'TB', 'LR'"),
         ({"show": "all"}, r"show='all'.*'auto', 'grads', 'values', 'shapes'"),
+        ({"check": object()}, "check=.*compare"),
+        ({"check": checked(), "level": "op"}, "check=.*level"),
     ],
 )
 def test_options_that_are_not_there_are_refused(options, text):
@@ -603,11 +403,17 @@ def test_options_that_are_not_there_are_refused(options, text):
         draw(small(), **options)
 
 
-@pytest.mark.parametrize("thing", [3.0, np.zeros(3), None, "net"])
+@pytest.mark.parametrize("thing", [3.0, np.zeros(3), None, "net", [], [None]])
 def test_something_else_than_a_tensor_is_refused(thing):
     with pytest.raises(RenderError, match="a Tensor is drawn, usually the loss, not"):
         draw(thing)
 
 
-def test_op_is_what_auto_means():
-    assert draw(small(), level="op").source == draw(small(), "auto").source
+def test_a_card_per_line_is_what_auto_means():
+    assert draw(small(), level="line").source == draw(small()).source
+    assert draw(small(), level="op").source != draw(small()).source
+
+
+def test_a_leaf_is_one_card():
+    source = draw(Tensor([1.0, 2.0], True, "w")).source
+    assert source.count(" label=<<TABLE") == 1 + 1

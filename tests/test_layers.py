@@ -30,6 +30,7 @@ LAYERS = (
     ("arranging",),
     ("deriving",),
     ("cards", "rendering", "rounding", "running"),
+    ("linewise", "opwise"),
     ("drawing", "checking", "compiling", "inspecting"),
     ("marking", "playing", "testing", "training"),
     ("worksheets", "modelling"),

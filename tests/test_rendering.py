@@ -372,8 +372,9 @@ def test_a_drawing_is_a_digraph_that_can_be_added_to():
 
 
 def test_in_a_terminal_it_shows_its_listing():
-    assert repr(picture()) == "n0"
+    assert repr(picture()) == str(picture()) == "n0"
     assert repr(Drawing()).startswith("<tinygrad_mlp.rendering.Drawing")
+    assert str(Drawing()).startswith("digraph")
 
 
 @pytest.mark.dot

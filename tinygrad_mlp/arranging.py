@@ -14,7 +14,7 @@ from .printing import Derivation, fresh, is_parameter
 from .tensor import Tensor
 from .values import Lowering, Number, Value, parts, reads
 
-__all__ = ["arranged", "everything"]
+__all__ = ["arranged", "arranged_results", "everything"]
 
 WEIGHT = 8
 """So many ops stand in one line at most; beyond, a part of it gets a name of its own."""
@@ -60,27 +60,46 @@ def arranged(loss: Tensor, targets: list[Any], grads: dict[Any, Any]) -> Derivat
     inputs = [v for v in lowering.inputs if id(v) in used]
     unique_names([*inputs, *lines])
     shown = {id(v) for v in [*inputs, *lines]}
-    slopes += results
-    of = {str(x.name): str(g.name) for x, g in slopes if {id(x), id(g)} <= shown}
-    derivation = Derivation(inputs, lines, results, top, None, gradients=of)
+    gradients: dict[str, Any] = {}
+    for x, g in [*slopes, *results]:
+        if id(g) not in shown:  # a number all over, as of a sum, is put in where it is read
+            g = g.args[0] if isinstance(g, Value) and g.op is np.broadcast_to else g
+        if id(x) in shown and (id(g) in shown or isinstance(g, Number)):
+            gradients[str(x.name)] = g
+    derivation = Derivation(inputs, lines, results, top, None, gradients=gradients)
     return with_batch(derivation, loss, [n for n in nodes if n.index <= loss.index])
 
 
-def slopes_of(lowering: Lowering, grads: dict[Any, Any]) -> list[tuple[Value, Value]]:
+def arranged_results(results: list[Any]) -> Derivation:
+    """The same for the forward pass alone, of any results; the last of them stands for the loss."""
+    lowering = Lowering()
+    for node in everything(results):
+        lowering.lower(node)
+    tops = [as_line(lowering.made[id(x)], x) for x in results]
+    for top in tops:
+        top.name = top.name or "L"
+    name_inputs(lowering.inputs)
+    lines = scheduled(lines_of(tops), [])
+    used = {id(r) for v in lines for r in reads(v)}
+    inputs = [v for v in lowering.inputs if id(v) in used]
+    unique_names([*inputs, *lines])
+    return Derivation(inputs, lines, [], tops[-1], None)
+
+
+def slopes_of(lowering: Lowering, grads: dict[Any, Any]) -> list[tuple[Value, Any]]:
     """Each value and its gradient, latest first; none for what was computed in several places."""
     found: dict[int, list[tuple[Value, Any]]] = {}
     for x in sorted(grads, key=lambda node: -node.index):
         of = lowering.made[id(x)]
         if isinstance(of, Value):
             found.setdefault(id(of), []).append((of, lowering.made[id(grads[x])]))
-    single = [pairs[0] for pairs in found.values() if len(pairs) == 1]
-    return [(of, g) for of, g in single if isinstance(g, Value) and g.backward]
+    return [pairs[0] for pairs in found.values() if len(pairs) == 1]
 
 
-def name_gradients(slopes: list[tuple[Value, Value]]) -> None:
+def name_gradients(slopes: list[tuple[Value, Any]]) -> None:
     """Call the gradient of what has a name d and that name: dZ[1]."""
     for of, g in slopes:
-        if of.name is not None and g.name is None:
+        if of.name is not None and isinstance(g, Value) and g.backward and g.name is None:
             g.name, g.of = f"d{of.name}", of.name
 
 

@@ -7,17 +7,28 @@ the little HTML that Graphviz knows. Colours, fonts and the text of numbers are 
 import html
 import math
 import re
+import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Card", "card_label", "clean", "size_text", "style_sheet"]
+__all__ = ["Card", "Row", "card_label", "one_line", "size_text", "spine_of", "style_sheet"]
 
 NUMBERS, COLUMNS = 36, 8
 """An array of at most so many entries and columns is printed entry by entry."""
 
 HEAT = 14
 """A larger one is a heat map of at most so many blocks each way."""
+
+
+class Row(NamedTuple):
+    """A line of the backward pass on a card, or one term of it."""
+
+    parent: int | None  # number of the card whose gradient it makes; None for a step on the way
+    line: str  # name of the line in the program: dW[0]
+    formula: str  # dW[0] = A[0].T @ dZ[1]; of one term, dW += A.T @ dy
+    comment: str = ""  # 2×3 @ 3×4
 
 
 class Card(NamedTuple):
@@ -35,9 +46,33 @@ class Card(NamedTuple):
     parents: tuple[int, ...] = ()  # numbers of the cards it was made from
     spine: int | None = None  # the one of them that it stands below
     carries: tuple[int, ...] = ()  # those that its cotangent is carried to
-    backward: tuple[tuple[int, str, str], ...] = ()  # parent, formula of its gradient, comment
+    backward: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    line: str = ""  # the line or input of a program that it shows
+    slope: str = ""  # the line that is its gradient; that of another value, if the two are equal
+    caption: str = ""  # what stands above its gradient: dF = dy
+    total: str = ""  # that line, where several cards hold a term of it
+    same: int | None = None  # a chip: one more use of what is on that card
+    times: int = 1  # so many like layers are folded into it
+    bars: tuple[tuple[str, str, float, str], ...] = ()  # text, value or gradient, 0 to 1, figure
+    mark: Any = None  # what a comparison says of the gradient
+    cause: tuple[str, ...] = ()  # what went wrong here, line by line
+
+
+def spine_of(parents: Sequence[Sequence[int]], late: Sequence[bool]) -> list[int | None]:
+    """For each card the parent that it stands below; the other parents stand beside it.
+
+    The one at the end of the longest way, so that a block stands in line and what skips it goes
+    around; among leaves the first, after those that are `late` to come if there are others.
+    """
+    spine: list[int | None] = []
+    depth: list[int] = []
+    for group in parents:
+        above = max(sorted(group, key=late.__getitem__), key=depth.__getitem__, default=None)
+        spine.append(above)
+        depth.append(0 if above is None else depth[above] + 1)
+    return spine
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -48,10 +83,10 @@ UNSEEN = re.compile(
 """What XML forbids, and what turns the direction of writing around."""
 
 
-def clean(name: str, limit: int = 40) -> str:
+def one_line(name: str, limit: int = 40) -> str:
     r"""A person's word as it can stand in a picture: on one line, short, legal XML.
 
-    >>> clean("a\n  b\x00"), clean("x" * 50, limit=5)
+    >>> one_line("a\n  b\x00"), one_line("x" * 50, limit=5)
     ('a b', 'xxxx…')
     """
     start = str(name)[: 4 * limit]  # the rest of a very long one is not even looked at
@@ -135,6 +170,7 @@ GRADIENT = "#c2410c"
 GRADIENT_GROUND = "#fff3ea"
 SHAPE = "#a6541f"  # comments on gradients
 FAULT = "#b00020"
+MATCH = "#00674c"
 FAULT_GROUND = "#fde8ea"
 
 PLUS, MINUS = (0x56, 0xB4, 0xE9), (0xE6, 0x9F, 0x00)  # apart for every kind of colour blindness
@@ -156,6 +192,7 @@ NIGHT = {
     GRADIENT_GROUND: "#2a1d14",
     SHAPE: "#c98d63",
     FAULT: "#ff7b8a",
+    MATCH: "#5fd6ab",
     FAULT_GROUND: "#3a161b",
 }
 """What the colours turn into where the reader prefers dark pages."""
@@ -232,59 +269,140 @@ def row(content: str, attributes: str = "") -> str:
     return f'<TR><TD ALIGN="LEFT"{attributes}>{content}</TD></TR>'
 
 
-def card_label(card: Card, heat: bool) -> str:
-    """The table that a card is drawn as."""
-    ground, ink = HEADERS[card.role or "result"]
-    role = ", ".join([card.role] * bool(card.role) + [f"used {card.uses} times"] * (card.uses > 1))
-    header = font(card.name, ink, 12.5, tag="B") + font(f"  {card.shape}", ink, 10)
-    header += font(f"  {role}" if role else "", ink, 9.5, tag="I")
-    rows = [row(header, f' BGCOLOR="{ground}"')]
+def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
+    """The table that a card is drawn as; `k` is its number, for the ids."""
+    status = getattr(card.mark, "status", "")
+    wrong, follows = status == "wrong", status == "follows"
+    rows = [header(card, k, status)]
     if card.formula:
-        code = font(clean(f"{card.name} = {card.formula}", 76), INK, 11, "Courier")
-        rows.append(row(code + font(card.comment and f"  # {card.comment}", MUTED, 9.5, "Courier")))
+        code = code_lines(f"{card.name} = {card.formula}", INK, 11)
+        comment = font(card.comment and f"  # {card.comment}", MUTED, 9.5, "Courier")
+        rows.append(row(code + comment))
     blocks = [
-        block(caption, array, color, heat)
-        for caption, array, color in (
-            ("value", card.value, MUTED),
-            (f"d{card.name}", card.gradient, GRADIENT),
-        )
+        (*block(caption, array, color, heat, other), name, title)
+        for name, title, caption, array, color, other in arrays_of(card, status)
         if array is not None
     ]
     if blocks:
-        rows.append(row(beside(blocks), ' CELLPADDING="6"'))
-    for i, (_, formula, comment) in enumerate(card.backward):
-        code = font(clean(formula, 76), GRADIENT, 10.5, "Courier")
+        rows.append(row(beside(blocks, k, 400 if card.parents else 200), ' CELLPADDING="6"'))
+    rows += [bar_row(bar) for bar in card.bars]
+    for i, (_, line, formula, comment) in enumerate(card.backward):
+        code = code_lines(formula, GRADIENT, 10.5)
         code += font(comment and f"  # {comment}", SHAPE, 9.5, "Courier")
-        rows.append(row(code, f' BGCOLOR="{GRADIENT_GROUND}" PORT="r{i}"'))
+        named = f' {handle("r", k, i)} TITLE="{escape(line)}"' if line else ""
+        rows.append(row(code, f' BGCOLOR="{GRADIENT_GROUND}" PORT="r{i}"{named}'))
+    if card.total:
+        code = code_lines(card.total, GRADIENT, 10.5)
+        named = f' {handle("s", k)} TITLE="{escape(card.slope)}"'
+        rows.append(row(code + font("  # the sum", SHAPE, 9.5, "Courier"), named))
     rows += [row(font(text, MUTED, 9.5, tag="I")) for text in card.notes]
-    rows += [
-        row(font(text, FAULT, 9.5, tag="B"), f' BGCOLOR="{FAULT_GROUND}"') for text in card.faults
-    ]
-    if card.carries and not card.backward:  # a place for the arrows to start from
+    wrong = wrong or bool(card.cause)
+    faults = [*card.faults, *([card.mark.text] if status in ("wrong", "follows") else [])]
+    for text in filter(None, [*faults, *card.cause]):
+        lines = [font(part, FAULT, 9.5, tag="B") for part in textwrap.wrap(one_line(text, 400), 64)]
+        rows.append(row("<BR/>".join(lines), f' BGCOLOR="{FAULT_GROUND}" BALIGN="LEFT"'))
+    if not {*card.carries} <= {r.parent for r in card.backward}:  # a place for their arrows
         rows.append('<TR><TD PORT="b" CELLPADDING="0" HEIGHT="8"></TD></TR>')
-    frame = FAULT if card.faults else FRAME
-    return (
-        f'<TABLE BORDER="{1 + bool(card.faults)}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" '
-        f'COLOR="{frame}" BGCOLOR="{GROUND}">{"".join(rows)}</TABLE>'
+    frame, border, style = FRAME, 1, ""
+    if card.same is not None:
+        frame, style = PARAMETER, ' STYLE="dashed"'
+    if card.faults or wrong:
+        frame, border = FAULT, 4 if wrong else 2
+    elif follows:
+        frame, style = FAULT, ' STYLE="dashed"'
+    whole = (
+        f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" '
+        f'COLOR="{frame}" BGCOLOR="{GROUND}"{style}>{"".join(rows)}</TABLE>'
     )
+    if card.times == 1:
+        return whole
+    return (  # like cards in one: a second rim
+        f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0" COLOR="{frame}" '
+        f'BGCOLOR="{GROUND}"><TR><TD>{whole}</TD></TR></TABLE>'
+    )
+
+
+def handle(kind: str, *numbers: int) -> str:
+    """An id for a part of a card: v for its value, g gradient, r row, s sum, h header."""
+    return f'ID="{"-".join([kind, *map(str, numbers)])}"'
+
+
+def header(card: Card, k: int, status: str) -> str:
+    """The first row of a card: name, shape, and what it is."""
+    ground, ink = HEADERS[card.role or "result"]
+    role = ", ".join([card.role] * bool(card.role) + [f"used {card.uses} times"] * (card.uses > 1))
+    if card.same is not None:
+        ground, ink, role = GROUP, INK, "the same array"
+    name = f"{card.name}  × {card.times}" if card.times > 1 else card.name
+    text = font(name, ink, 12.5, tag="B") + font(f"  {card.shape}", ink, 10)
+    text += font(f"  {role}" if role else "", ink, 9.5, tag="I")
+    if status == "same":
+        text += font("  gradient matches", MATCH if ink == INK else ink, 9.5, tag="B")
+    return row(text, f' BGCOLOR="{ground}" {handle("h", k)} TITLE="{escape(card.name)}"')
+
+
+def arrays_of(card: Card, status: str) -> list[tuple[str, str, str, Any, str, Any]]:
+    """What is shown of a card: letter, title, caption, array, colour, what it should be."""
+    slope = card.caption or f"d{card.name}"
+    shown = [("v", f"value of {card.name}", "value", card.value, MUTED, None)]
+    yours = getattr(card.mark, "yours", None)
+    if status in ("wrong", "follows") and yours is not None:
+        truth = card.gradient if card.mark.truth is None else card.mark.truth
+        comparable = getattr(yours, "shape", None) == getattr(truth, "shape", 0)
+        shown.append(
+            ("g", f"your {slope}", f"yours: {slope}", yours, FAULT, truth if comparable else None)
+        )
+        if status == "wrong":
+            shown.append(("t", f"{slope} by autograd", "autograd", truth, MATCH, None))
+        return shown
+    caption = slope if card.same is None else f"its term of {slope}"
+    return [*shown, ("g", f"gradient of {card.name}", caption, card.gradient, GRADIENT, None)]
+
+
+def code_lines(text: str, color: str, size: float) -> str:
+    """Code on a card, over several lines if it is long."""
+    text = one_line(text, 240)
+    parts = textwrap.wrap(text, 60, subsequent_indent="    ", break_on_hyphens=False) or [text]
+    return '<BR ALIGN="LEFT"/>'.join(font(part, color, size, "Courier") for part in parts)
+
+
+def bar_row(bar: tuple[str, str, float, str]) -> str:
+    """A figure as a bar from 0 to 1, with words before and after it."""
+    text, kind, share, figure_text = bar
+    color = BAR[GRADIENT if kind == "gradient" else MUTED]
+    full, height = 90, 8
+    wide = max(1, round(full * min(max(share, 0.0), 1.0)))
+    filled = f'<TD {FIXED} WIDTH="{wide}" HEIGHT="{height}" BGCOLOR="{color}"></TD>'
+    rest = f'<TD {FIXED} WIDTH="{full + 1 - wide}" HEIGHT="{height}"></TD>'
+    drawn = table(f"<TR>{filled}{rest}</TR>", full + 1, height)
+    cells = (
+        f'<TD ALIGN="LEFT" WIDTH="70">{font(text, MUTED, 9)}</TD><TD>{drawn}</TD>'
+        f'<TD ALIGN="LEFT">{font(figure_text, MUTED, 9)}</TD>'
+    )
+    return row(f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2"><TR>{cells}</TR></TABLE>')
 
 
 Block = tuple[str, int, int]
 """A table of fixed size: its text, width and height."""
 
 
-def beside(blocks: list[Block]) -> str:
-    """The blocks of a card: small ones side by side, large ones below each other."""
-    tables, widths, heights = zip(*blocks)
-    if max(heights) > 100 or sum(widths) > 400:
+def beside(blocks: list[tuple[str, int, int, str, str]], k: int, room: int) -> str:
+    """The blocks of a card: side by side if there is room and they are small, else stacked."""
+    tables, widths, heights, names, titles = zip(*blocks)
+    named = [f'{handle(name, k)} TITLE="{escape(t)}"' for name, t in zip(names, titles)]
+    wide, tall = sum(widths), max(heights)
+    if wide > 200 and (tall > 100 or (wide > room and tall < 90)):
         width, height = max(widths), sum(heights) + 6 * len(blocks)
-        cells = "".join(row(t, f' HEIGHT="{h + 6}" VALIGN="TOP"') for t, h in zip(tables, heights))
+        cells = "".join(
+            row(t, f' HEIGHT="{h + 6}" VALIGN="TOP" {name}')
+            for t, h, name in zip(tables, heights, named)
+        )
     else:
         width, height = sum(widths) + 12 * (len(blocks) - 1), max(heights)
         spaced = [w + 12 * (i < len(blocks) - 1) for i, w in enumerate(widths)]
         tds = [
-            f'<TD ALIGN="LEFT" VALIGN="TOP" WIDTH="{w}" {FIXED} HEIGHT="{height}">{t}</TD>'
-            for t, w in zip(tables, spaced)
+            f'<TD ALIGN="LEFT" VALIGN="TOP" WIDTH="{w}" {FIXED} HEIGHT="{height}" {name}>{t}</TD>'
+            for t, w, name in zip(tables, spaced, named)
         ]
         cells = f"<TR>{''.join(tds)}</TR>"
     return table(cells, width, height)
@@ -297,8 +415,11 @@ def table(rows: str, width: int, height: int, attributes: str = TABLE) -> str:
     )
 
 
-def block(caption: str, array: Any, color: str, heat: bool) -> Block:
-    """An array as cells, or as a heat map, or as four figures; under its name."""
+def block(caption: str, array: Any, color: str, heat: bool, other: Any = None) -> Block:
+    """An array as cells, or as a heat map, or as four figures; under its name.
+
+    Cells that differ from those of an `other` array are boxed.
+    """
     if not isinstance(array, np.ndarray | np.generic):
         return said(caption, [f"{type(array).__module__.partition('.')[0]} array"], color)
     if array.dtype.kind == "c":
@@ -308,7 +429,7 @@ def block(caption: str, array: Any, color: str, heat: bool) -> Block:
     a = array.reshape(-1, array.shape[-1] if array.ndim else 1)
     with np.errstate(all="ignore"):  # of numbers near the largest; they show as inf
         if a.size <= NUMBERS and a.shape[1] <= COLUMNS:
-            return cells(caption, a, color)
+            return cells(caption, a, color, differing(a, other))
         numbers = a.astype(np.float64)
         lines = figures(numbers[np.isfinite(numbers)])
         if not heat:
@@ -325,8 +446,18 @@ def said(caption: str, lines: list[str], color: str) -> Block:
     return table(rows, width, height), width, height
 
 
-def cells(caption: str, a: Any, color: str) -> Block:
-    """Every entry in a cell, tinted by sign and size."""
+def differing(a: Any, other: Any) -> list[list[bool]]:
+    """Which entries are not those of the other array, beyond rounding; [] without one."""
+    if other is None:
+        return []
+    other = np.reshape(np.asarray(other, np.float64), a.shape)
+    near = 1e-6 * max(float(np.abs(other[np.isfinite(other)]).max(initial=0)), 1e-300)
+    same = np.isclose(a.astype(np.float64), other, rtol=1e-6, atol=near, equal_nan=True)
+    return (~same).tolist()  # type: ignore[no-any-return]  # lists of bools
+
+
+def cells(caption: str, a: Any, color: str, boxed: list[list[bool]] | None = None) -> Block:
+    """Every entry in a cell, tinted by sign and size; those that are wrong are boxed."""
     texts = [[number_text(v) for v in line] for line in a.tolist()]
     wide = max(text_width(text, 10) for line in texts for text in line) + 9
     tall = 17
@@ -334,16 +465,20 @@ def cells(caption: str, a: Any, color: str) -> Block:
     finite = np.isfinite(numbers)
     top = float(np.abs(numbers[finite]).max(initial=0))
     rows = ""
-    for line, values, fine in zip(texts, numbers.tolist(), finite.tolist()):
+    nothing = [[False] * a.shape[1]] * len(a)
+    for line, values, fine, marks in zip(
+        texts, numbers.tolist(), finite.tolist(), boxed or nothing
+    ):
         rows += "<TR>"
-        for text, v, ok in zip(line, values, fine):
-            ground = tint(v, top) if ok else FAULT_GROUND
-            if not ok:
+        for text, v, ok, mark in zip(line, values, fine, marks):
+            ground = tint(v, top) if ok and not mark else FAULT_GROUND
+            box = f' BORDER="2" COLOR="{FAULT}"' if mark else ""
+            if not ok or mark:
                 text = font(text, FAULT, 10, tag="B")
             elif ground == GROUND:
                 text = font(text, INK, 10)
             rows += (
-                f'<TD {FIXED} WIDTH="{wide}" HEIGHT="{tall}" ALIGN="RIGHT" BGCOLOR="{ground}">'
+                f'<TD {FIXED} WIDTH="{wide}" HEIGHT="{tall}" ALIGN="RIGHT" BGCOLOR="{ground}"{box}>'
                 f"{text}</TD>"
             )
         rows += "</TR>"
@@ -423,4 +558,4 @@ def histogram(a: Any, color: str) -> tuple[str, int]:
     return table(f"<TR>{bars}</TR>", wide * BARS, tall), wide * BARS
 
 
-BAR = {MUTED: "#7aa6c8", GRADIENT: "#d98358"}
+BAR = {MUTED: "#7aa6c8", GRADIENT: "#d98358", FAULT: "#d98358", MATCH: "#7aa6c8"}

@@ -16,6 +16,7 @@ import sys
 import textwrap
 import time
 import traceback
+import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -271,9 +272,14 @@ def small_loss(sizes: Sequence[int], batch: int, seed: int) -> Any:
 
 
 def draw_command(args: argparse.Namespace) -> int:
-    """Draw a network with random weights on random data, after a backward pass."""
-    drawing = draw(small_loss(args.sizes, args.batch, args.seed))
-    document = {**head(args), "sizes": args.sizes, "batch": args.batch}
+    """Draw a network, or the loss that a function returns, with the gradients of one pass."""
+    loss = loss_given(args, "draw")
+    if args.open and args.output is None:
+        raise DataError("draw: --open needs a file to open: -o net.svg.")
+    drawing = draw(loss, args.level, args.direction, args.show)
+    document: dict[str, Any] = head(args)
+    if args.sizes:
+        document |= {"sizes": args.sizes, "batch": args.batch}
     if args.output:
         document["file"] = os.fspath(drawing.write(args.output))
     else:
@@ -282,8 +288,10 @@ def draw_command(args: argparse.Namespace) -> int:
         show_json(document)
     else:
         show(document["file"] if args.output else drawing.source)
-        if not args.quiet:
+        if args.sizes and not args.quiet:
             note(f"MLP({list(args.sizes)}), batch {args.batch}, seed {args.seed}")
+    if args.open:
+        webbrowser.open(args.output.resolve().as_uri())
     return OK
 
 
@@ -294,10 +302,7 @@ FORMATS = {"text": ".txt", "markdown": ".md", "latex": ".tex", "python": ".py", 
 
 def derive_command(args: argparse.Namespace) -> int:
     """Write out the backward pass of a network, or of the loss that a function returns."""
-    if (args.file is None) == (args.sizes is None):
-        raise DataError("derive: give either --sizes 3,5,2 or FILE:FUNCTION.")
-    loss = small_loss(args.sizes, args.batch, args.seed) if args.sizes else loss_of(args.file)
-    program = derive(loss)
+    program = derive(loss_given(args, "derive"))
     form = "json" if args.json else args.format or format_of(args)
     if form != "python" and (args.worksheet or args.loop):
         raise DataError(f"derive: --worksheet and --loop make Python, not {form}.")
@@ -326,12 +331,21 @@ def format_of(args: argparse.Namespace) -> str:
     return next((form for form, end in FORMATS.items() if end == suffix), "text")
 
 
-def loss_of(file: str) -> Tensor:
+def loss_given(args: argparse.Namespace, command: str) -> Any:
+    """The loss of a network of the sizes that are asked for, or what a function returns."""
+    if (args.file is None) == (args.sizes is None):
+        raise DataError(f"{command}: give either --sizes 3,5,2 or FILE:FUNCTION.")
+    if args.sizes:
+        return small_loss(args.sizes, args.batch, args.seed)
+    return loss_of(args.file, command)
+
+
+def loss_of(file: str, command: str) -> Tensor:
     """What FUNCTION in FILE returns; it runs here, what it prints goes to standard error."""
     path, name = located(file)
     if not name:
         raise DataError(
-            f"derive: say which function of {path.name} makes the loss: {file}:FUNCTION."
+            f"{command}: say which function of {path.name} makes the loss: {file}:FUNCTION."
         )
     scope: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     sys.path.insert(0, str(path.parent.resolve()))
@@ -370,7 +384,7 @@ def compare_command(args: argparse.Namespace) -> int:
     """Compare the backward passes in people's files with autograd."""
     files = [located(file) for text in args.files for file in files_in(text)]
     seed = args.seed if args.seed is not None else secrets.randbelow(2**32)
-    loss = loss_of(args.loss) if args.loss else None
+    loss = loss_of(args.loss, "compare") if args.loss else None
     grades = []
     for path, name in files:
         others = [other for other, _ in files if other != path]
@@ -566,11 +580,13 @@ examples:
 """
 
 DRAW = """
-Draws a multilayer perceptron with random weights on random data, after a backward pass: a card
-for each operation, with its formula, value and gradient. Without -o, prints the DOT text.
+Draws both passes, a card for each line, with its value, its gradient and how the gradient goes on:
+of a multilayer perceptron with random weights on random data, or of the loss (a Tensor) that
+FUNCTION() in FILE returns. FILE is run. Without -o, prints the DOT text.
 
 examples:
-  tinygrad-mlp draw --sizes 2,4,1 -o net.svg
+  tinygrad-mlp draw --sizes 2,4,1 -o net.svg --open
+  tinygrad-mlp draw net.py:loss --direction LR -o net.png
   tinygrad-mlp draw --sizes 3,5,2 --batch 2 | dot -Tpdf -o net.pdf
 """
 
@@ -664,26 +680,30 @@ def parser() -> Parser:
         option("-q", "--quiet", action="store_true", help="no progress, no notes")
         what = f"of weights and data ({'a new one' if name == 'compare' else 0})"
         option("--seed", type=seed_of, default=0, metavar="N", help=what)
-    for name in ("draw", "compare", "train"):
+    for name in ("draw", "derive", "compare", "train"):
         added[name].add_argument(
             "--sizes",
             type=sizes_of,
-            required=name != "compare",
+            required=name == "train",
             metavar="3,5,2",
             help="neurons of each layer, input first",
         )
     option = added["demo"].add_argument
     option("-o", "--output", type=Path, metavar="DIR", help="folder (tinygrad-mlp-demo)")
+    number = positive(int, "a whole number")
+    for name in ("draw", "derive"):
+        option = added[name].add_argument
+        what = "a Python file, and the function in it that returns the loss"
+        option("file", nargs="?", metavar="FILE:FUNCTION", help=what)
+        option("--batch", type=number, default=3, metavar="N", help="samples in the batch (3)")
     option = added["draw"].add_argument
     option("-o", "--output", type=Path, metavar="FILE", help="net.svg, .png, .pdf or .dot")
-    number = positive(int, "a whole number")
-    option("--batch", type=number, default=3, metavar="N", help="samples in the batch (3)")
+    option("--level", choices=["auto", "line", "op"], default="auto", help="a card per line, or op")
+    option("--direction", choices=["TB", "LR"], default="TB", help="down, or from left to right")
+    what = "everything, the forward pass alone, or formulas without numbers (grads)"
+    option("--show", choices=["grads", "values", "shapes"], default="grads", help=what)
+    option("--open", action="store_true", help="show the file when it is written")
     option = added["derive"].add_argument
-    what = "a Python file, and the function in it that returns the loss"
-    option("file", nargs="?", metavar="FILE:FUNCTION", help=what)
-    what = "neurons of each layer, input first"
-    option("--sizes", type=sizes_of, metavar="3,5,2", help=what)
-    option("--batch", type=number, default=3, metavar="N", help="samples in the batch (3)")
     option("-o", "--output", type=Path, metavar="FILE", help="backward.py, .txt, .md, .tex, .json")
     option("--format", choices=list(FORMATS), help="by default that of -o, else text")
     option("--worksheet", action="store_true", help="leave the backward lines to be filled in")

@@ -60,7 +60,8 @@ class Program:
         self.lines = [line(v, shown, coded) for v in derivation.lines]
         self.inputs = [str(v.name) for v in derivation.inputs]
         self.results = {str(x.name): str(g.name) for x, g in derivation.results}
-        self.gradients = dict(derivation.gradients)
+        slopes = derivation.gradients.items()
+        self.gradients = {name: str(g.name) for name, g in slopes if isinstance(g, Value)}
         self.batch = derivation.batch
         self._parameters = {p.name: p for p in parameters(derivation, ids)}
 

@@ -1,22 +1,17 @@
-"""The graph as a picture: a card for every op and leaf, with its numbers.
+"""The graph as a picture: cards with the numbers of the forward and the backward pass.
 
-First the graph is read into `Card`s, plain data that hold every word and number of the picture;
-then the cards are written as DOT.
+The graph is read into `Card`s, plain data that hold every word and number of the picture: line by
+line of the derived program (`linewise`) or op by op (`opwise`). Here the cards are written as DOT.
 """
 
-import itertools
-import operator
-import re
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from . import graph
 from .cards import (
     CLASS,
     DATA,
+    FAULT,
+    FAULT_GROUND,
     GRADIENT,
     GROUND,
     GROUP,
@@ -25,28 +20,32 @@ from .cards import (
     LINE,
     MUTED,
     ON_TINT,
+    PARAMETER,
     Card,
     card_label,
-    clean,
-    faults_of,
+    escape,
     font,
+    one_line,
     row,
-    size_text,
     style_sheet,
     tint,
 )
-from .errors import GradientError, RenderError, TinygradMLPError
-from .formatting import SIGNS, describe, name_of
+from .errors import RenderError, TinygradMLPError
+from .formatting import describe
 from .graph import Node
-from .primitives import PRIMITIVES, Each, parameters_of
+from .linewise import line_cards, with_lines
+from .opwise import ancestors, op_cards
 
 if TYPE_CHECKING:
     from .rendering import Drawing
 
-__all__ = ["draw"]
+__all__ = ["draw", "svg_ids", "to_dot"]
 
 LIMIT = 500
 """So many cards are drawn; their layout takes seconds, and grows faster than their number."""
+
+OPS_IN_A_LINE = 8
+"""So many ops stand in one line at most: a graph of more per card is not even derived."""
 
 HEAT_LIMIT = 60
 """In a graph of more cards, large arrays are four figures instead of a heat map."""
@@ -60,22 +59,34 @@ def draw(
     expand: Any = None,
     check: Any = None,
 ) -> "Drawing":
-    """Draw the graph that `loss` was computed by: every op and leaf, with value and gradient.
+    """Draw how `loss` was computed and how its gradient goes back: values, gradients, formulas.
 
-    Nothing is changed: no gradient, no name, no array. The gradients shown are those of one
-    backward pass, computed afresh from the recorded values with a cotangent of 1 for `loss`; what
-    earlier passes have added up in ``.grad`` is not shown.
+    A card is a line of the program that `derive` writes, with the same words: its value, beside it
+    its gradient, and below them the lines of the backward pass that carry the gradient on. A
+    parameter that is used again has a chip there, with its term of the gradient.
+
+    Nothing is changed: no gradient, no name, no array. All numbers are computed afresh, by one
+    backward pass with a cotangent of 1 for `loss`, from what the inputs hold now; what earlier
+    passes have added up in ``.grad`` is not shown. Where an array was overwritten since, the
+    picture says so.
 
     Parameters
     ----------
-    loss : Tensor
-        Usually a scalar; any other result is drawn without gradients, unless it retains its own.
-    level : {"auto", "op"}
-        A card per op.
+    loss : Tensor or list of Tensor
+        Usually a scalar; any other result is drawn without gradients. Of several results the graph
+        that leads to them is drawn: with what ``grad(..., create_graph=True)`` returns, that is the
+        graph of the backward pass, ``draw([loss, *grads])``.
+    level : {"auto", "line", "op"}
+        A card per line of the derived program, or a card per op. "auto" is "line".
     direction : {"TB", "LR"}
         From top to bottom, or from left to right.
     show : {"auto", "grads", "values", "shapes"}
-        What the cards hold. "auto" is "grads" if a backward pass has been run, else "values".
+        What the cards hold. "grads": everything. "values": the forward pass alone. "shapes":
+        formulas without numbers. "auto" is "grads" if a backward pass has been run, else "values".
+    check : Comparison, optional
+        What `compare` returned for a backward pass written by hand: each of its gradients stands
+        on the card it belongs to. Where it goes wrong first, both are shown, wrong entries boxed,
+        with the cause; what only follows from that has a thin frame.
 
     Returns
     -------
@@ -88,7 +99,7 @@ def draw(
     RenderError
         If `loss` is no Tensor, the graph has more than 500 cards, or an option has no such value.
     TinygradMLPError
-        For what cannot be drawn yet: `expand`, `check`, other levels.
+        For what cannot be drawn yet: `expand`, level "layer".
 
     Examples
     --------
@@ -102,313 +113,69 @@ def draw(
     y = x @ w   # 1×1  loss
     no gradient yet: call backward()
     """
-    for option, value, default in (("expand", expand, None), ("check", check, None)):
-        if value is not default:
-            raise TinygradMLPError(f"draw({option}=...) is not available yet.")
-    if level in ("line", "layer"):
-        raise TinygradMLPError(f"draw(level={level!r}) is not available yet; 'op' is.")
-    one_of("level", level, ("auto", "op"))
+    if expand is not None:
+        raise TinygradMLPError("draw(expand=...) is not available yet.")
+    if level == "layer":
+        raise TinygradMLPError("draw(level='layer') is not available yet; 'line' and 'op' are.")
+    one_of("level", level, ("auto", "op", "line", "layer"))
     one_of("direction", direction, ("TB", "LR"))
     one_of("show", show, ("auto", "grads", "values", "shapes"))
-    if not isinstance(loss, Node):
-        raise RenderError(f"draw: a Tensor is drawn, usually the loss, not {describe(loss)[:60]}.")
-    cards, notes = cards_of(loss, show)
-    return to_dot(cards, notes, direction)
+    if check is not None and not hasattr(check, "marks"):
+        raise RenderError(f"draw(check={describe(check)[:60]}): give what compare() returns.")
+    if check is not None and level == "op":
+        raise RenderError("draw(check=..., level='op'): a check is drawn at level 'line'.")
+    results = list(loss) if isinstance(loss, (list, tuple)) else [loss]
+    for result in results or [loss]:
+        if not isinstance(result, Node):
+            raise RenderError(
+                f"draw: a Tensor is drawn, usually the loss, not {describe(result)[:60]}."
+            )
+    by_op = level == "op" or all(result.op is None for result in results)
+    nodes = len(ancestors(*results))
+    if nodes > LIMIT * (1 if by_op else OPS_IN_A_LINE):
+        raise too_large(results[-1], nodes, "ops")
+    if by_op:
+        cards, notes = op_cards(results, show)
+        if any(card.carries for card in cards):
+            cards = with_lines(cards, results[0])
+    else:
+        shown = "grads" if check is not None and show == "auto" else show
+        cards, notes = line_cards(results, shown, getattr(check, "marks", None))
+        # auto: above about 40 cards, folded ones will be drawn in place of these
+        if check is not None:
+            cards = with_causes(cards, check.causes)
+    if len(cards) > LIMIT:
+        raise too_large(results[-1], len(cards), "cards")
+    return to_dot(cards, notes, direction, check)
+
+
+def with_causes(cards: list[Card], causes: Sequence[Any]) -> list[Card]:
+    """The cards, each cause on the card of the gradient that it is in the formula of."""
+    found = list(cards)
+    at = {card.slope: k for k, card in reversed(list(enumerate(cards))) if card.same is None}
+    for cause in causes:
+        named = [text.partition(" = ")[0] for text in (cause.autograd, cause.yours) if text]
+        places = [at[name] for name in [*named, *cause.gradients] if name in at]
+        for k in places[:1]:
+            said = [f"{cause.line}: " * bool(cause.line) + cause.text]
+            said += [f"yours: {cause.yours}"] * bool(cause.yours)
+            said += [f"autograd: {cause.autograd}"] * bool(cause.autograd)
+            found[k] = found[k]._replace(cause=(*found[k].cause, *said))
+    return found
+
+
+def too_large(loss: Node, n: int, what: str) -> RenderError:
+    """The error for a graph that a picture would be no help with."""
+    return RenderError(
+        f"draw: the graph of {describe(loss)} has {n:,} {what}; at most {LIMIT} cards are drawn. "
+        f"Draw a part of it, draw(h) of an early result h, or a net with fewer layers."
+    )
 
 
 def one_of(option: str, value: Any, known: Sequence[str]) -> None:
     """Raise if an option has no such value."""
     if value not in known:
         raise RenderError(f"draw({option}={value!r}): use one of {', '.join(map(repr, known))}.")
-
-
-# --- reading the graph ----------------------------------------------------------------------------
-
-
-def cards_of(root: Node, show: str) -> tuple[list[Card], list[str]]:
-    """The graph of `root` as cards in the order of creation, and what must be said about it."""
-    nodes = ancestors(root)
-    items, parents = with_arrays(nodes)
-    if len(items) > LIMIT:
-        raise RenderError(
-            f"draw: the graph of {describe(root)} has {len(items):,} cards; at most {LIMIT} are "
-            f"drawn. Draw a part of it, draw(h) of an early result h, or a net with fewer layers."
-        )
-    spine = spine_of(items, parents)
-    roles = roles_of(items, parents, spine)
-    names = names_of(items, roles)
-    gradients, notes = gradients_of(root, nodes, show)
-    uses = Counter(p for group in parents for p in group)
-    first_use: dict[int, int] = {}
-    for i, group in enumerate(parents):
-        for p in group:
-            first_use.setdefault(p, items[i].index)
-    name_at = {id(item): name for item, name in zip(items, names)}
-    cards = []
-    for i, item in enumerate(items):
-        node = item if isinstance(item, Node) else CONSTANT
-        data = item._data if isinstance(item, Node) else item
-        gradient = gradients.get(node)
-        said = []
-        if graph.changed_at(item) > first_use.get(i, node.index):
-            said.append("overwritten since it was used")
-        if gradients and node.requires_grad and gradient is None:
-            said.append("no gradient reaches it")
-        value = None if show == "shapes" else data
-        formula, comment = formula_of(node, name_at)
-        card = Card(
-            name=names[i],
-            shape=size_text(data.shape),
-            role=roles[i],
-            scope=clean(node.scope or ""),
-            uses=uses[i],
-            formula=formula,
-            comment=comment,
-            value=value,
-            gradient=gradient,
-            parents=tuple(dict.fromkeys(parents[i])),
-            spine=spine[i],
-            carries=carried(node, parents[i], gradients),
-            notes=tuple(said),
-            faults=(*faults_of(names[i], value), *faults_of(f"d{names[i]}", gradient)),
-        )
-        cards.append(card)
-    return cards, [clean(note, 200) for note in notes]
-
-
-class Constant:
-    """What a plain array has in place of a node."""
-
-    op = scope = name = None
-    args = needs = ()
-    requires_grad = False
-    index = 0
-
-
-CONSTANT: Any = Constant()
-
-
-def ancestors(root: Node) -> list[Node]:
-    """`root` and all it was computed from, in the order of creation."""
-    seen = {root}
-    found = [root]
-    for node in found:  # grows while it is walked
-        fresh = [p for p in graph.parents(node) if p not in seen]
-        fresh = list(dict.fromkeys(fresh))
-        seen.update(fresh)
-        found += fresh
-    return sorted(found, key=graph.by_index)
-
-
-def operands(node: Node) -> Iterator[tuple[int, Any]]:
-    """The nodes and arrays that an op was called with, each with its position."""
-    for i, a in enumerate(node.args):
-        for b in a if isinstance(a, (list, tuple)) else (a,):
-            if isinstance(b, Node) or (isinstance(getattr(b, "shape", 0), tuple) and b.shape):
-                yield i, b
-
-
-def with_arrays(nodes: list[Node]) -> tuple[list[Any], list[list[int]]]:
-    """What gets a card, and its parents: the nodes, and plain arrays before their first use."""
-    items: list[Any] = []
-    parents: list[list[int]] = []
-    number: dict[int, int] = {}
-    for node in nodes:
-        used = []
-        for _, a in operands(node):
-            if id(a) not in number:  # a plain array: the nodes among the operands came before
-                number[id(a)] = len(items)
-                items.append(a)
-                parents.append([])
-            used.append(number[id(a)])
-        number[id(node)] = len(items)
-        items.append(node)
-        parents.append(used)
-    return items, parents
-
-
-def spine_of(items: list[Any], parents: list[list[int]]) -> list[int | None]:
-    """For each card the parent that it stands below; the other parents stand beside it.
-
-    The one at the end of the longest way, so that a block stands in line and what skips it goes
-    around; among leaves a Tensor that needs no gradient, the data that come in, else the first.
-    """
-    spine: list[int | None] = []
-    depth: list[int] = []
-    for group in parents:
-        data_first = sorted(group, key=lambda p: getattr(items[p], "requires_grad", True))
-        above = max(data_first, key=depth.__getitem__, default=None)
-        spine.append(above)
-        depth.append(0 if above is None else depth[above] + 1)
-    return spine
-
-
-def roles_of(items: list[Any], parents: list[list[int]], spine: list[int | None]) -> list[str]:
-    """What each card is, in a word; '' for a result on the way."""
-    last = len(items) - 1
-    start = last
-    while (above := spine[start]) is not None:
-        start = above
-    targets = set()
-    for i, group in enumerate(parents):
-        for (position, _), p in zip(operands(items[i]) if group else (), group):
-            if parameter_name(items[i].op, position) in TARGETS:
-                targets.add(p)
-    roles = []
-    for i, item in enumerate(items):
-        if parents[i]:
-            role = "" if i < last else "loss" if item._data.size == 1 else "result"
-        elif getattr(item, "requires_grad", False):
-            role = "parameter"
-        elif i in targets:
-            role = "target"
-        else:
-            data = getattr(item, "name", None) or (i == start and item.dtype.kind == "f")
-            role = "input" if data else "constant"
-        roles.append(role)
-    return roles
-
-
-TARGETS = ("t", "labels")
-"""What ops call the parameter that a prediction is compared with."""
-
-
-def parameter_name(op: Any, position: int) -> str:
-    """What `op` calls its argument, as far as its rules say."""
-    rules = PRIMITIVES.get(op) or ()
-    if isinstance(rules, Each) or not any(rules):
-        return ""
-    names = parameters_of(op)[0]
-    return names[position] if position < len(names) else ""
-
-
-def gradients_of(root: Node, nodes: list[Node], show: str) -> tuple[dict[Any, Any], list[str]]:
-    """The gradients to show, of one backward pass; without any, the reason."""
-    if show in ("values", "shapes"):
-        return {}, []
-    if root.op is None:
-        return {}, ["a leaf: nothing here requires a gradient, or it was computed under no_grad"]
-    if not root.requires_grad:
-        return {}, ["no gradient: nothing here requires one"]
-    if show == "auto" and all(node.grad is None for node in nodes):
-        return {}, ["no gradient yet: call backward()"]
-    data = root._data
-    if data.size == 1:
-        seed = np.ones_like(data)
-    elif root.retains_grad and root.grad is not None:
-        seed = root.grad
-    else:
-        return {}, [f"no gradient: {describe(root)} is no scalar, and retains none of its own"]
-    wanted = [node for node in nodes if node.requires_grad]
-    try:
-        with np.errstate(all="ignore"):  # what comes of it is marked on the cards
-            return graph.backward_pass(root, seed, wanted), []
-    except GradientError as error:
-        return {}, [f"no gradient: {error}"]
-
-
-def carried(node: Any, group: list[int], gradients: dict[Any, Any]) -> tuple[int, ...]:
-    """The parents that a backward pass carries the cotangent of `node` to."""
-    if node not in gradients:
-        return ()
-    used = zip(operands(node), group)
-    return tuple(
-        dict.fromkeys(
-            p for (i, a), p in used if i in node.needs and isinstance(a, Node) and a in gradients
-        )
-    )
-
-
-def names_of(items: list[Any], roles: list[str]) -> list[str]:
-    """A name of its own for everything: the one it was given, else one from its op or role."""
-    taken = {
-        name_of(getattr(item, "op", None)) for item in items
-    }  # exp1 = np.exp(x), not exp = ...
-    numbers: dict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
-
-    def fresh(base: str, joint: str) -> str:
-        if base in taken:
-            base = next(s for k in numbers[base] if (s := f"{base}{joint}{k}") not in taken)
-        taken.add(base)
-        return base
-
-    names = [clean(getattr(item, "name", None) or "") for item in items]
-    names = [name and fresh(name, "_") for name in names]
-    return [
-        name or fresh(default_name(item, role), "") for name, item, role in zip(names, items, roles)
-    ]
-
-
-def default_name(item: Any, role: str) -> str:
-    """What to call something that was given no name."""
-    if role in DEFAULT_NAMES:
-        return DEFAULT_NAMES[role]
-    layer = re.fullmatch(r"layer (\d+)", item.scope or "")
-    if item.op is np.matmul and layer:
-        return f"M[{int(layer[1]) + 1}]"  # of Z[i+1] = A[i] @ W[i] + B[i]
-    return name_of(item.op)
-
-
-DEFAULT_NAMES = {"loss": "loss", "result": "result", "target": "t", "input": "x"}
-DEFAULT_NAMES |= {"parameter": "p", "constant": "c"}
-
-
-def formula_of(node: Any, name_at: dict[int, str]) -> tuple[str, str]:
-    """How a result was made, written as NumPy, and the shapes that went in; '' for a leaf.
-
-    The shapes are left out where they are those of the result.
-    """
-    op = node.op
-    if op is None:
-        return "", ""
-    name = name_of(op)
-    of_numpy = getattr(np, name, None) is op
-    texts = []
-    for i, a in enumerate(node.args):
-        word = parameter_name(op, i)
-        texts.append(f"{word}=" * (word in WORDED) + argument_text(a, name_at))
-    sizes = [size_text(a.shape) for _, a in operands(node)]
-    if op is not np.matmul and len({*sizes, *[size_text(node._data.shape)][len(sizes) > 1 :]}) == 1:
-        sizes = []
-    sizes_text = ", ".join(sizes)
-    if of_numpy and name in SIGNS and len(texts) == 2:
-        sign = f" {SIGNS[name]} "
-        return sign.join(texts), sign.join(sizes) if len(sizes) == 2 else ""
-    if op is np.negative:
-        return f"-{texts[0]}", ""
-    if op is operator.getitem:
-        return f"{texts[0]}[{', '.join(texts[1:]) or '()'}]", sizes_text
-    if op is np.transpose and node.args[1:] in ((), (None,)):
-        return f"{texts[0]}.T", sizes_text
-    if isinstance(PRIMITIVES.get(op), Each):
-        texts = [f"[{', '.join(texts)}]"]
-    texts += [f"{k}={argument_text(v, name_at)}" for k, v in node.kwargs.items()]
-    texts = [text for text in texts if text != "axis=None"]
-    return f"{'np.' * of_numpy}{name}({', '.join(texts)})", sizes_text
-
-
-WORDED = ("axis", "reduction")
-"""Arguments that are written with their name."""
-
-
-def argument_text(a: Any, name_at: dict[int, str]) -> str:
-    """An argument of an op as it would be written."""
-    if id(a) in name_at:
-        return name_at[id(a)]
-    if isinstance(a, tuple):
-        inner = ", ".join(argument_text(b, name_at) for b in a)
-        return f"({inner},)" if len(a) == 1 else f"({inner})"
-    if isinstance(a, list):
-        return f"[{', '.join(argument_text(b, name_at) for b in a)}]"
-    if isinstance(a, slice):
-        start, stop, step = ("" if b is None else str(b) for b in (a.start, a.stop, a.step))
-        return f"{start}:{stop}" + (f":{step}" if step else "")
-    if isinstance(a, np.dtype | type):
-        return np.dtype(a).name
-    if a is Ellipsis:
-        return "..."
-    text = str(a) if hasattr(a, "dtype") else repr(a)
-    return f"({text})" if text.startswith("-") else text
 
 
 # --- the graph as DOT -----------------------------------------------------------------------------
@@ -427,7 +194,9 @@ GRAPH = {
 }
 
 
-def to_dot(cards: list[Card], notes: list[str], direction: str) -> "Drawing":
+def to_dot(
+    cards: list[Card], notes: list[str], direction: str = "TB", check: Any = None
+) -> "Drawing":
     """The picture of the cards."""
     from .rendering import Drawing  # graphviz takes longer to load than all of ours
 
@@ -437,42 +206,72 @@ def to_dot(cards: list[Card], notes: list[str], direction: str) -> "Drawing":
             **GRAPH,
             "rankdir": direction,
             "nodesep": "0.35" if down else "0.45",
-            "label": f"<{title(cards, notes)}>",
+            "label": f"<{title(cards, notes, check)}>",
         },
         node_attr={"shape": "plain", "fontname": "Helvetica"},
         edge_attr={"color": DATA, "penwidth": "1.4", "arrowsize": "0.7"},
     )
     drawing.style = style_sheet()
     drawing.listing = listing(cards, notes)
+    drawing.titles = {f"n{k}": spoken(card) for k, card in enumerate(cards)}
+    drawing.alt = alt_text(cards, notes)
     sides = sides_of(cards)
     scopes = [card.scope for card in cards]
     for leaf, op in sides.items():
         scopes[leaf] = scopes[leaf] or scopes[op]
     spine = spine_below(cards)
     heat = len(cards) <= HEAT_LIMIT
+    labels = [card_label(card, i, heat) for i, card in enumerate(cards)]
+    at = [f"n{i}" for i in range(len(cards))]
     groups: dict[str, list[str]] = {"": []}
-    levels: dict[int, list[str]] = {}
-    for i, card in enumerate(cards):
-        group = ' group="spine"' if i in spine else ""
-        groups.setdefault(scopes[i], []).append(
-            f'n{i} [id="n{i}"{group} label=<{card_label(card, heat)}>]'
-        )
-        if i in sides and scopes[i] == scopes[sides[i]]:
-            levels.setdefault(sides[i], []).append(f"n{i}")
-    for op, leaves in levels.items():  # in their group: else a layer's weights drift off one rank
-        groups[scopes[op]].append(f"{{rank=same; {'; '.join(leaves)}; n{op}}}")
+    for op, leaves in beside(sides).items():
+        lines = groups.setdefault(scopes[leaves[0]], [])
+        nodes = [at[leaf] for leaf in leaves]
+        if len(leaves) > 1 and down:
+            nodes = [f"s{op}"]
+            lines.append(f"{nodes[0]} [label=<{stack(leaves, cards, labels)}>]")
+            for leaf in leaves:
+                at[leaf] = f"{nodes[0]}:n{leaf}"
+        else:
+            lines += [f'n{leaf} [id="n-{leaf}" label=<{labels[leaf]}>]' for leaf in leaves]
+        if scopes[leaves[0]] == scopes[op]:  # in its group: else a layer's weights drift off
+            lines.append(f"{{rank=same; {'; '.join(nodes)}; n{op}}}")
+    for i in range(len(cards)):
+        if i not in sides:
+            group = ' group="spine"' if i in spine else ""
+            lines = groups.setdefault(scopes[i], [])
+            lines.append(f'n{i} [id="n-{i}"{group} label=<{labels[i]}>]')
     body = [f"\t{line}\n" for line in groups.pop("")]
     for k, (scope, lines) in enumerate(groups.items()):
         label = font(scope, MUTED, 12, tag="B")
         body.append(
-            f'\tsubgraph cluster_{k} {{\n\t\tgraph [id="c{k}" style="rounded,filled" '
+            f'\tsubgraph cluster_{k} {{\n\t\tgraph [id="c-{k}" style="rounded,filled" '
             f'fillcolor="{GROUP}" color="{LINE}" margin="14" labeljust="l" label=<{label}>]\n'
         )
         body += [f"\t\t{line}\n" for line in lines]
         body.append("\t}\n")
-    body += [f"\t{line}\n" for line in edges(cards, sides, spine, down)]
+    body += [f"\t{line}\n" for line in edges(cards, sides, spine, at, scopes, down)]
     drawing.body = body
     return drawing
+
+
+def beside(sides: dict[int, int]) -> dict[int, list[int]]:
+    """Op -> the leaves that stand beside it."""
+    found: dict[int, list[int]] = {}
+    for leaf, op in sides.items():
+        found.setdefault(op, []).append(leaf)
+    return found
+
+
+def stack(leaves: list[int], cards: list[Card], labels: list[str]) -> str:
+    """Several cards in one node, else the arrows of one would run around the others."""
+    rows = [
+        f'<TR><TD PORT="n{i}" ID="n-{i}" TITLE="{escape(spoken(cards[i]))}">{labels[i]}</TD></TR>'
+        for i in leaves
+    ]
+    return (
+        f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="8" CELLPADDING="0">{"".join(rows)}</TABLE>'
+    )
 
 
 def sides_of(cards: list[Card]) -> dict[int, int]:
@@ -497,46 +296,108 @@ def spine_below(cards: list[Card]) -> set[int]:
     return spine
 
 
-def edges(cards: list[Card], sides: dict[int, int], spine: set[int], down: bool) -> Iterator[str]:
+def edges(
+    cards: list[Card],
+    sides: dict[int, int],
+    spine: set[int],
+    at: list[str],
+    scopes: list[str],
+    down: bool,
+) -> Iterator[str]:
     """Arrows of the forward pass, then of the backward pass, which have no say in the layout."""
-    into, out = (":e", ":w") if down else (":n", ":s")
+    rank = {
+        leaf: (k, len(group)) for group in beside(sides).values() for k, leaf in enumerate(group)
+    }
     for i, card in enumerate(cards):
         for p in card.parents:
-            start, end = f"n{p}", f"n{i}"
-            more = ""
-            if sides.get(p) == i and not down and not cards[p].scope:
-                start, end, more = (
-                    end + out,
-                    start + into,
-                    " dir=back",
-                )  # else it comes to lie above
-            elif sides.get(p) == i:
-                start, end = start + into, end + out
+            start, end, more = at[p], at[i], ""
+            if sides.get(p) == i:
+                start, end, more = beside_edge(start, end, *rank[p], down, bool(scopes[p]))
             elif p == card.spine and i in spine:
                 more = " weight=50"
-            yield f'{start} -> {end} [id="f-n{p}-n{i}" class="fwd"{more}]'
+            yield f'{start} -> {end} [id="f-{p}-{i}" class="fwd"{more}]'
+        if card.same is not None:
+            yield (
+                f'{at[card.same]} -> {at[i]} [id="s-{card.same}-{i}" class="same" '
+                f'color="{PARAMETER}" style="dotted" dir="none" constraint="false"]'
+            )
     for i, card in reversed(list(enumerate(cards))):
-        ports = {p: f":r{k}" for k, (p, _, _) in enumerate(card.backward)}
+        ports = {row.parent: f":r{k}" for k, row in enumerate(card.backward)}
         for p in card.carries:
             port = ports.get(p, ":b")
             if sides.get(p) == i:
-                start, end = port + ":w", ":s" if down else ":w"
+                start, end = port + ":w", ":w"
+                if down:
+                    k, n = rank[p]
+                    end = ":s" if k == n - 1 else ":n" if k == 0 else ":w"
             elif p == card.spine:
                 start, end = port + (":e" if down else ":w"), ":e"
             else:
                 start, end = ports.get(p, ""), ""
             yield (
-                f'n{i}{start} -> n{p}{end} [id="b-n{i}-n{p}" class="bwd" color="{GRADIENT}" '
+                f'n{i}{start} -> {at[p]}{end} [id="b-{i}-{p}" class="bwd" color="{GRADIENT}" '
                 f'penwidth="1.5" style="dashed" constraint="false"]'
             )
 
 
-def title(cards: list[Card], notes: list[str]) -> str:
+def beside_edge(
+    leaf: str, op: str, k: int, n: int, down: bool, inside: bool
+) -> tuple[str, str, str]:
+    """The arrow from leaf `k` of `n` beside an op: from its left; in LR from above or below.
+
+    Which of two cards in one rank of an LR picture lies above is for the direction of the arrow
+    between them to say, and it is one way in a group and the other way outside of any.
+    """
+    if down:
+        return f"{leaf}:e", f"{op}:w", ""
+    above = k == 0 and n > 1
+    ends = (f"{leaf}:s", f"{op}:n") if above else (f"{leaf}:n", f"{op}:s")
+    return (*ends, "") if above != inside else (*ends[::-1], " dir=back")
+
+
+def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
+    """What belongs to each line of the program in the SVG: name -> ids.
+
+    Of a line of the forward pass its card (n-3; a_n-3 in a stack), header (a_h-3), numbers (a_v-3)
+    and the arrows to it (f-1-3); of a gradient its numbers (a_g-1), the rows that compute it
+    (a_r-3-0, of several terms a_s-1, too) and the arrows from them (b-3-1).
+    """
+    ids: dict[str, list[str]] = {}
+    groups = beside(sides_of(cards)).values() if direction == "TB" else ()
+    stacked = {leaf for group in groups if len(group) > 1 for leaf in group}
+    for k, card in enumerate(cards):
+        shown = [f"a_n-{k}" if k in stacked else f"n-{k}", f"a_h-{k}"] + [f"a_v-{k}"] * (
+            card.value is not None
+        )
+        shown += [f"f-{p}-{k}" for p in card.parents]
+        if card.line:
+            ids.setdefault(card.line, []).extend(shown)
+        if card.slope:
+            drawn = [f"a_g-{k}"] * (card.gradient is not None) + [f"a_s-{k}"] * bool(card.total)
+            ids.setdefault(card.slope, []).extend(drawn)
+        for i, (parent, line, *_) in enumerate(card.backward):
+            if line:
+                arrow = [] if parent is None else [f"b-{k}-{parent}"]
+                ids.setdefault(line, []).extend([f"a_r-{k}-{i}", *arrow])
+    return ids
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def title(cards: list[Card], notes: list[str], check: Any = None) -> str:
     """Headline, what must be said, and the legend, as a table."""
-    last = cards[-1]
-    backward = any(card.gradient is not None for card in cards)
-    head = f"{last.name}, forward{' and backward' if backward else ''}"
-    rows = [row(font(head, INK, 17, tag="B")), row(font(summary(cards), MUTED, 11))]
+    last = [card.name for card in cards if card.role in ("loss", "result")] or [cards[-1].name]
+    backward = any(card.gradient is not None or card.backward for card in cards)
+    names = last if len(last) <= 5 else [*last[:4], f"{len(last) - 4} more"]
+    head = f"{', '.join(names)}{'' if len(last) > 1 else ', forward'}"
+    head += " and backward" * backward
+    subtitle = summary(cards)
+    if check is not None:
+        head, subtitle = verdict(check)
+    rows = [row(font(head, INK, 17, tag="B")), row(font(subtitle, MUTED, 11))]
+    for cause in check.causes[:3] if check is not None else ():
+        rows.append(row(font(one_line(cause.text, 100), FAULT, 11, tag="B")))
     rows += [row(font(note, GRADIENT, 11, tag="B")) for note in notes]
     roles = {card.role or "result" for card in cards}
     legend = [
@@ -552,6 +413,9 @@ def title(cards: list[Card], notes: list[str]) -> str:
             mark = font(sign, ON_TINT, 9, tag="B")
             legend.append(f'<TD BGCOLOR="{tint(v, 1.4)}" WIDTH="16">{mark}</TD>')
         legend.append(f"<TD>{font('tint: sign and size', MUTED, 9)}</TD>")
+    if any(getattr(card.mark, "status", "") in ("wrong", "follows") for card in cards):
+        sample = font("differs", FAULT, 9, tag="B")
+        legend.append(f'<TD BORDER="2" COLOR="{FAULT}" BGCOLOR="{FAULT_GROUND}">{sample}</TD>')
     rows.append(
         row(
             f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="4" CELLPADDING="2">'
@@ -563,12 +427,23 @@ def title(cards: list[Card], notes: list[str]) -> str:
     )
 
 
+def verdict(check: Any) -> tuple[str, str]:
+    """What a comparison came to: a headline and the counts."""
+    states = [mark.status for mark in check.marks.values()]
+    wrong, right = len(states) - states.count("same"), states.count("same")
+    parts = [f"{counted(len(states), 'gradient')}: {right} match" + "es" * (right == 1)]
+    if wrong:
+        parts += [f"{wrong} differ" + "s" * (wrong == 1), counted(len(check.causes), "cause")]
+    return "Your backward pass, checked", ", ".join(parts)
+
+
 def summary(cards: list[Card]) -> str:
     """How large the graph is, in words."""
-    ops = sum(bool(card.parents) for card in cards)
-    parameters = [card for card in cards if card.role == "parameter"]
-    parts = [counted(ops, "op"), counted(len(parameters), "parameter")]
-    return ", ".join(parts)
+    made = sum(bool(card.parents) for card in cards)
+    lines = sum(bool(card.line and card.parents) for card in cards)
+    parameters = [card for card in cards if card.role == "parameter" and card.same is None]
+    steps = counted(lines, "line") if lines else counted(made, "op")
+    return f"{steps}, {counted(len(parameters), 'parameter')}"
 
 
 def counted(n: int, noun: str) -> str:
@@ -580,12 +455,26 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' * (n != 1)}"
 
 
+def spoken(card: Card) -> str:
+    """A card in a few words, for who hears the picture or points at it."""
+    said = [f"{card.name}, {card.shape}", card.role, card.formula and f"= {card.formula}"]
+    return ", ".join(filter(None, [*said, *card.notes, *card.faults]))
+
+
+def alt_text(cards: list[Card], notes: list[str]) -> str:
+    """The whole picture in words."""
+    made = [f"{card.name} = {card.formula}" for card in cards if card.formula]
+    shown = made if len(made) <= 12 else [*made[:10], f"{len(made) - 11} more", made[-1]]
+    return "; ".join([f"Graph of {cards[-1].name}, {summary(cards)}", *shown, *notes])
+
+
 def listing(cards: list[Card], notes: list[str]) -> str:
     """The cards as lines of text."""
-    codes = [f"{card.name} = {card.formula}" if card.formula else card.name for card in cards]
+    shown = [card for card in cards if card.same is None]
+    codes = [f"{card.name} = {card.formula}" if card.formula else card.name for card in shown]
     width = min(max(map(len, codes)), 60)
     lines = [
         f"{code:{width}}   # {'  '.join(filter(None, (card.shape, card.role, *card.faults)))}"
-        for code, card in zip(codes, cards)
+        for code, card in zip(codes, shown)
     ]
     return "\n".join(lines + notes)

@@ -322,8 +322,8 @@ class Derivation(NamedTuple):
     """Length of the batch when derived, if the program is right for any other; else None."""
     smallest: int = 1
     """The smallest batch it is right for, if it is for others."""
-    gradients: Mapping[str, str] = MappingProxyType({})
-    """Name of a value -> name of the line that computes its gradient."""
+    gradients: Mapping[str, Any] = MappingProxyType({})
+    """Name of a value -> its gradient: a line, or a Number."""
 
     def identifiers(self) -> dict[int, str]:
         """An identifier for each input and line."""

@@ -5,6 +5,7 @@ module, when it is called.
 """
 
 import functools
+import html
 import importlib
 import importlib.metadata
 import io
@@ -13,7 +14,9 @@ import re
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import graphviz
@@ -47,10 +50,16 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type i
         The same content in lines of text, for where no picture can be shown.
     style : str
         Style sheet that is put into an SVG.
+    alt : str
+        What the picture shows, in words, for those who cannot see it.
+    titles : dict
+        Name of a node in the DOT text -> what it is, in words.
     """
 
     listing = ""
     style = ""
+    alt = ""
+    titles: Mapping[str, str] = MappingProxyType({})
     _format = "svg"
 
     def write(
@@ -102,7 +111,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type i
         format = format or self.format
         data = render(self.source, format, renderer=renderer, dpi=dpi)
         if format == "svg":
-            data = styled(data.decode(), self.style).encode()
+            data = styled(data.decode(), self.style, self.alt, self.titles).encode()
         return data.decode(encoding) if encoding else data
 
     def render(
@@ -128,6 +137,9 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type i
 
     def __repr__(self) -> str:
         return self.listing or super().__repr__()
+
+    def __str__(self) -> str:  # print(draw(loss)) is for people; programs read .source
+        return self.listing or str(super().__str__())
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> Any:
         """What a notebook shows: the picture, or the listing and how to get the picture."""
@@ -267,18 +279,29 @@ def pdf_of(source: str) -> bytes:
 
 # --- finishing ------------------------------------------------------------------------------------
 
-TITLE = re.compile(r"<title>[^<]*</title>\n?")
+TITLE = re.compile(r"<title>([^<]*)</title>\n?")
 
 
-def styled(svg: str, style: str) -> str:
-    """An SVG with the code in the browser's monospaced font, and a style sheet.
+def styled(svg: str, style: str, alt: str = "", titles: Mapping[str, str] | None = None) -> str:
+    """An SVG with the code in the browser's monospaced font, words for those who hear it, a style.
 
-    The titles that Graphviz writes ("n3") would pop up under the mouse, so they go.
+    The titles that Graphviz writes ("n3") would pop up under the mouse: in their place stand those
+    that are given, or none.
 
     >>> styled('<svg width="9"><title>n0</title><g font-family="Courier,monospace"/></svg>', "g{}")
     '<svg width="9"><style>g{}</style><g font-family="ui-monospace,...,monospace"/></svg>'
     """
-    svg = TITLE.sub("", svg).replace('"Courier,monospace"', f'"{MONOSPACE}"')
+    known = titles or {}
+
+    def said(match: re.Match[str]) -> str:
+        text = known.get(match[1])
+        return f"<title>{html.escape(text)}</title>\n" if text else ""
+
+    svg = TITLE.sub(said, svg).replace('"Courier,monospace"', f'"{MONOSPACE}"')
+    if alt:
+        start = svg.index("<svg") + 4
+        words = f' role="img" aria-label="{html.escape(alt)}"'
+        svg = f"{svg[:start]}{words}{svg[start:]}"
     if not style:
         return svg
     end = svg.index(">", svg.index("<svg")) + 1
