@@ -1,5 +1,8 @@
 """Settings of Sphinx. Build: sphinx-build -W docs docs/_build"""
 
+import contextlib
+import doctest
+import io
 import sys
 from pathlib import Path
 
@@ -27,3 +30,22 @@ numpydoc_show_class_members = False  # autodoc lists them
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+
+
+def draw_pictures(app):
+    """Write the pictures of drawing.md: what its own code draws, by the names it has there."""
+    page = Path(app.srcdir) / "drawing.md"
+    folder = page.parent / "drawn"
+    folder.mkdir(exist_ok=True)
+    scope = {}
+    for example in doctest.DocTestParser().get_examples(page.read_text("utf-8")):
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(example.source, str(page), "single"), scope)
+    for name, value in scope.items():
+        if hasattr(value, "write"):
+            value.write(folder / f"{name}.svg")
+
+
+def setup(app):
+    """What Sphinx calls."""
+    app.connect("builder-inited", draw_pictures)

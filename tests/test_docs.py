@@ -146,6 +146,13 @@ def test_the_picture_in_the_readme_is_what_the_command_beside_it_draws(tmp_path)
     assert sorted(old) == sorted(new), f"draw it again: {command} -o {file}"
 
 
+def test_every_picture_of_the_page_on_drawing_is_drawn_by_its_code():
+    text = (ROOT / "docs" / "drawing.md").read_text("utf-8")
+    pictures = re.findall(r"{image} drawn/(\w+)\.svg", text)
+    assert len(pictures) > 3
+    assert all(re.search(rf"^>>> {name} = draw\(", text, re.M) for name in pictures)
+
+
 def test_every_page_is_in_the_table_of_contents():
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
     listed = set(re.search(r"```\{toctree\}\n(?::.*\n)*\n(.*?)```", index, re.S)[1].split())
