@@ -9,12 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from test_linewise import named, residual, small, tied
+from test_opwise import HOSTILE, hostile_net
 
 from tinygrad_mlp import Tensor, derive, drawing, grad, graph, mse, relu, scope, softmax
 from tinygrad_mlp.drawing import draw, svg_ids, to_dot
 from tinygrad_mlp.errors import RenderError, TinygradMLPError
 from tinygrad_mlp.linewise import line_cards
 from tinygrad_mlp.opwise import op_cards
+from tinygrad_mlp.values import clean
 
 GOLDEN = Path(__file__).parent / "golden"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -168,9 +170,17 @@ def test_a_leaf_of_another_group_stays_there():
 
 def test_a_chip_hangs_on_its_parameter_by_a_dotted_line():
     source = draw(tied(), show="grads").source
-    assert 'n1 -> n4 [id="s-1-4" class="same" color="#0072b2" style="dotted"' in source
+    assert 'n1 -> n4 [id="l-1-4" class="same" color="#0072b2" style="dotted"' in source
     assert "dW += A.T @ dy" in source
     assert "dW = A.T @ dy + x.T @ dZ" in source
+
+
+def test_the_chips_of_a_parameter_hang_in_a_chain():
+    w, h = Tensor(np.ones((2, 2)), True, "W"), Tensor(np.ones((1, 2)), name="h[0]")
+    for i in range(3):
+        h = named(np.tanh(h @ w), f"h[{i + 1}]")
+    links = re.findall(r'"(l-\d+-\d+)"', draw(h.sum()).source)
+    assert links == ["l-1-3", "l-3-5"]
 
 
 def test_the_legend_explains_what_is_there():
@@ -290,7 +300,7 @@ def test_a_line_has_its_card_numbers_rows_and_arrows():
     assert found["Z"] == ["n-2", "a_h-2", "a_v-2", "f-0-2", "f-1-2"]
     assert found["dZ"] == ["a_g-2", "a_r-3-0", "b-3-2"]
     assert set(found["dW"]) == {
-        *("a_g-1", "a_s-1", "a_g-4", "a_r-2-0", "b-2-1", "a_r-5-1", "b-5-4")
+        *("a_g-1", "a_s-1-0", "a_g-4", "a_r-2-0", "b-2-1", "a_r-5-1", "b-5-4")
     }
     assert "a_n-1" in svg_ids(line_cards(small(), "grads")[0])["W[0]"]
     assert "n-1" in svg_ids(line_cards(small(), "grads")[0], "LR")["W[0]"]
@@ -341,6 +351,15 @@ def test_the_svg_is_the_same_each_time_and_dark_where_the_reader_wishes():
     first, second = (draw(small()).pipe("svg") for _ in range(2))
     assert first == second
     assert b"prefers-color-scheme:dark" in first
+
+
+@pytest.mark.dot
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+def test_hostile_names_are_drawn_as_they_are(direction):
+    picture = draw(hostile_net(), direction=direction)
+    assert picture.pipe("png").startswith(b"\x89PNG")
+    text = " ".join("".join(ET.fromstring(picture.pipe("svg")).itertext()).split())
+    assert [name for name in HOSTILE if (clean(name) or "") not in text] == []
 
 
 # --- sizes ----------------------------------------------------------------------------------------

@@ -308,6 +308,7 @@ def edges(
     rank = {
         leaf: (k, len(group)) for group in beside(sides).values() for k, leaf in enumerate(group)
     }
+    previous: dict[int, int] = {}
     for i, card in enumerate(cards):
         for p in card.parents:
             start, end, more = at[p], at[i], ""
@@ -316,10 +317,12 @@ def edges(
             elif p == card.spine and i in spine:
                 more = " weight=50"
             yield f'{start} -> {end} [id="f-{p}-{i}" class="fwd"{more}]'
-        if card.same is not None:
+        if card.same is not None:  # a chain of the uses, or they would tangle
+            p = previous.get(card.same, card.same)
+            previous[card.same] = i
             yield (
-                f'{at[card.same]} -> {at[i]} [id="s-{card.same}-{i}" class="same" '
-                f'color="{PARAMETER}" style="dotted" dir="none" constraint="false"]'
+                f'{at[p]} -> {at[i]} [id="l-{p}-{i}" class="same" color="{PARAMETER}" '
+                f'style="dotted" dir="none" constraint="false"]'
             )
     for i, card in reversed(list(enumerate(cards))):
         ports = {row.parent: f":r{k}" for k, row in enumerate(card.backward)}
@@ -360,7 +363,7 @@ def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
 
     Of a line of the forward pass its card (n-3; a_n-3 in a stack), header (a_h-3), numbers (a_v-3)
     and the arrows to it (f-1-3); of a gradient its numbers (a_g-1), the rows that compute it
-    (a_r-3-0, of several terms a_s-1, too) and the arrows from them (b-3-1).
+    (a_r-3-0, of several terms a_s-1-0, too) and the arrows from them (b-3-1).
     """
     ids: dict[str, list[str]] = {}
     groups = beside(sides_of(cards)).values() if direction == "TB" else ()
@@ -373,8 +376,9 @@ def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
         if card.line:
             ids.setdefault(card.line, []).extend(shown)
         if card.slope:
-            drawn = [f"a_g-{k}"] * (card.gradient is not None) + [f"a_s-{k}"] * bool(card.total)
-            ids.setdefault(card.slope, []).extend(drawn)
+            ids.setdefault(card.slope, []).extend([f"a_g-{k}"] * (card.gradient is not None))
+        for i, (_, line, *_) in enumerate(card.total):
+            ids.setdefault(line, []).append(f"a_s-{k}-{i}")
         for i, (parent, line, *_) in enumerate(card.backward):
             if line:
                 arrow = [] if parent is None else [f"b-{k}-{parent}"]

@@ -109,7 +109,7 @@ def cards_of(
             name=name,
             shape=size_text(value.shape),
             role=roles[i],
-            scope=one_line(getattr(value.node, "scope", None) or "") if same is None else "",
+            scope="" if same is not None or roles[i] in ("input", "target") else scope_of(value),
             uses=len(rows.users[i]),
             formula=text.get(name, ""),
             comment=sizes_text(value) if value.op else "",
@@ -124,7 +124,7 @@ def cards_of(
             line=name,
             slope=str(slope.name) if isinstance(slope, Value) else f"d{name}" if last else "",
             caption=caption_of(name, slope),
-            total=rows.totals.get(i, ""),
+            total=rows.totals.get(i, ()),
             same=same,
             mark=marked,
         )
@@ -224,6 +224,18 @@ def roles_of(d: Derivation, places: list[Place], spine: list[int | None]) -> lis
     return roles
 
 
+def scope_of(v: Value) -> str:
+    """The group that a line stands in: that of its last op, or of one before that in the line."""
+    stack = [v]
+    while stack:
+        u = stack.pop()
+        scope = getattr(u.node, "scope", None)
+        if scope:
+            return one_line(scope)
+        stack += [a for a in u.args if isinstance(a, Value) and a.name is None]
+    return ""
+
+
 def targets_of(v: Value) -> Iterator[Value]:
     """What a prediction is compared with in the definition of `v`."""
     stack = [v]
@@ -259,7 +271,7 @@ class Rows:
         self.slopes = [d.gradients.get(str(p.value.name)) if backward else None for p in places]
         self.on: list[list[Row]] = [[] for _ in range(n)]
         self.carries: list[list[int]] = [[] for _ in range(n)]
-        self.totals: dict[int, str] = {}
+        self.totals: dict[int, tuple[Row, ...]] = {}
         self.terms: dict[int, list[Value]] = {}  # chip, or first card of a parameter -> its terms
         if backward:
             self.sources = sources_of(d)
@@ -309,7 +321,11 @@ class Rows:
                     self.carries[user].append(x)
             yield owner, Row(x, str(slope.name), line, sizes_text(slope)), [slope]
             return
-        self.totals[x] = line
+        steps = [
+            Row(None, str(v.name), f"{v.name} = {self.text[str(v.name)]}", "a part of the sum")
+            for v in addends(slope)[1]
+        ]
+        self.totals[x] = (*steps[::-1], Row(None, str(slope.name), line, "the sum"))
         printer = Printer()
         count = sum(map(len, shares.values()))
         k = 0
@@ -329,7 +345,7 @@ class Rows:
         found: dict[int, list[Value]] = {}
         if len(self.users[x]) == 1:
             return {self.users[x][0]: [slope]}
-        for term in addends(slope):
+        for term in addends(slope)[0]:
             read: set[int] = set()
             for r in named(term, slope):
                 read |= self.through(r)
@@ -370,18 +386,21 @@ def sources_of(d: Derivation) -> dict[int, set[int]]:
     return sources
 
 
-def addends(v: Value) -> list[Value]:
-    """The terms of a sum; of anything else, itself."""
+def addends(v: Value) -> tuple[list[Value], list[Value]]:
+    """The terms of a sum, and the steps that hold a part of it; of anything else, itself."""
     found: list[Value] = []
+    steps: list[Value] = []
     stack = [v]
     while stack:
         u = stack.pop()
-        inner = u is v or u.name is None
+        step = u.name is not None and u.backward and not u.of
+        inner = u is v or u.name is None or step
         if inner and u.op is np.add and all(isinstance(a, Value) for a in u.args):
             stack += u.args[::-1]
+            steps += [u] * step
         else:
             found.append(u)
-    return found
+    return found, steps
 
 
 def sizes_text(v: Value) -> str:
