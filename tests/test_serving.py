@@ -114,7 +114,7 @@ def test_the_files_of_others_are_closed(runs, tmp_path):
 
 
 def test_no_memory_of_the_package_is_in_the_process(runs):
-    source = "import gc, sys\nprint([m for m in sys.modules if 'tinygrad' in m])\n"
+    source = "import gc, sys\nprint([m for m in sys.modules if m.startswith('tinygrad')])\n"
     source += (
         "print([f for f in gc.get_objects() if type(f).__name__ in ('Tensor', 'Primitive')])\n"
     )
