@@ -4,9 +4,12 @@ import contextlib
 import doctest
 import io
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # a checkout that is not installed will do
+
+import numpy as np
 
 import tinygrad_mlp
 
@@ -17,6 +20,13 @@ release = version = tinygrad_mlp.__version__
 
 extensions = ["sphinx.ext.autodoc", "numpydoc", "myst_parser"]
 exclude_patterns = ["_build"]
+
+# The page that playing.md shows; made anew at each build.
+net = tinygrad_mlp.MLP((2, 4, 1), rng=3)
+rng = np.random.default_rng(3)
+loss = tinygrad_mlp.mse(net(rng.normal(size=(3, 2))), rng.normal(size=(3, 1)))
+html_extra_path = [tempfile.mkdtemp()]
+tinygrad_mlp.play(loss, Path(html_extra_path[0]) / "play.html")
 
 html_theme = "furo"
 html_title = "tinygrad_mlp"

@@ -167,14 +167,14 @@ def test_demo_learns_checks_and_draws(run, monkeypatch):
     files = re.findall(r"tinygrad-mlp-demo\S+", out)
     assert files == [
         f"tinygrad-mlp-demo{os.sep}{n}"
-        for n in ("graph.svg", "graph.png", "backward.py", "loss.png")
+        for n in ("graph.svg", "graph.png", "play.html", "backward.py", "loss.png")
     ]
     assert sorted(map(str, Path().rglob("*.*"))) == sorted(files)
     assert "<svg" in Path(files[0]).read_text("utf-8")
-    assert all(Path(file).read_bytes().startswith(PNG) for file in (files[1], files[3]))
+    assert all(Path(file).read_bytes().startswith(PNG) for file in (files[1], files[4]))
     assert "dW[1] = A[1].T @ dy" in out
     scope = {}
-    exec(Path(files[2]).read_text("utf-8"), scope)
+    exec(Path(files[3]).read_text("utf-8"), scope)
     shapes = [(2, 4), (4, 1)], [(4,), (1,)], [(7, 2), (7, 1)]
     W, B, (x, t) = ([np.ones(s) for s in group] for group in shapes)
     DW, DB = scope["backward"](W, B, x, t)
@@ -207,7 +207,7 @@ def test_demo_as_json_is_one_document_and_the_seed_decides(run):
     assert document["comparison"]["ok"] is True
     assert len(document["loss"]) == document["epochs"] == 2
     assert 0.5 < document["accuracy"] < 1
-    assert [Path(f).exists() for f in document["files"]] == [True] * 4
+    assert [Path(f).exists() for f in document["files"]] == [True] * 5
     again = json.loads(run("demo", "--json", "-q", "-o", "there", "--seed", "3")[1])
     other = json.loads(run("demo", "--json", "-q", "-o", "there", "--seed", "4")[1])
     assert again["loss"] == document["loss"] != other["loss"]

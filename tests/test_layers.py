@@ -25,7 +25,7 @@ LAYERS = (
     ("transforms", "nn", "optim", "manual", "data", "saving"),
     ("values",),
     ("printing",),
-    ("emitting", "explaining", "forms"),
+    ("emitting", "explaining", "forms", "reasons"),
     ("lengths", "looping"),
     ("arranging",),
     ("deriving",),

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .deriving import Program, derive
     from .drawing import draw
     from .marking import cmp, cmp_lines
+    from .playing import Player, play
     from .saving import load, save
     from .testing import gradcheck
     from .training import accuracy, fit, plot_history, r_squared
@@ -80,6 +81,7 @@ __all__ = [
     "ManualMLP",
     "MissingVJPError",
     "Module",
+    "Player",
     "Program",
     "RMSprop",
     "ReLU",
@@ -125,6 +127,7 @@ __all__ = [
     "mark",
     "mse",
     "no_grad",
+    "play",
     "plot_history",
     "primitive",
     "probe",
@@ -150,6 +153,8 @@ _READINGS = {
     "Program": "deriving",
     "derive": "deriving",
     "draw": "drawing",
+    "Player": "playing",
+    "play": "playing",
     "jit": "compiling",
     "gradcheck": "testing",
     "mark": "worksheets",

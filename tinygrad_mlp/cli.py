@@ -36,6 +36,7 @@ from .manual import ManualMLP
 from .nn import MLP
 from .ops import mse
 from .optim import SGD
+from .playing import play
 from .tensor import Tensor
 from .training import History, accuracy, fit, plot_history
 
@@ -155,7 +156,6 @@ def demo(args: argparse.Namespace) -> int:
 
     say("4  Draw.  Values and gradients of the smaller network, and the derivation to run alone:")
     files, notes = pictures(folder, history, loss)
-    # The page that steps through the backward pass has its place here.
     say("\n".join(f"     {os.fspath(file):30}  {content}" for file, content in files))
     if not args.quiet:
         put("".join(f"     {text}\n\n" for text in notes), sys.stderr)
@@ -247,6 +247,7 @@ def pictures(
     except RenderError as error:
         files.append((drawing.write(folder / "graph.dot"), "the graph, as text for Graphviz"))
         notes.append(str(error))
+    files.append((play(loss).write(folder / "play.html"), "both passes, step by step: open it"))
     source = folder / "backward.py"
     write_whole(source, derive(loss).source().encode())
     files.append((source, "its backward pass, as NumPy alone"))
@@ -290,6 +291,26 @@ def draw_command(args: argparse.Namespace) -> int:
         show(document["file"] if args.output else drawing.source)
         if args.sizes and not args.quiet:
             note(f"MLP({list(args.sizes)}), batch {args.batch}, seed {args.seed}")
+    if args.open:
+        webbrowser.open(args.output.resolve().as_uri())
+    return OK
+
+
+# --- play -----------------------------------------------------------------------------------------
+
+
+def play_command(args: argparse.Namespace) -> int:
+    """Write a page that steps through a network, or through the loss that a function returns."""
+    if args.output is None and (args.open or not args.json):
+        raise DataError("play: say where the page goes: -o net.html.")
+    player = play(loss_given(args, "play"), args.output)
+    if args.json:
+        where = {"file": os.fspath(args.output)} if args.output else {"html": player.html}
+        show_json({**head(args), **where})
+    else:
+        show(os.fspath(args.output))
+        if not args.quiet:
+            note(repr(player)[1:-1])
     if args.open:
         webbrowser.open(args.output.resolve().as_uri())
     return OK
@@ -590,6 +611,17 @@ examples:
   tinygrad-mlp draw --sizes 3,5,2 --batch 2 | dot -Tpdf -o net.pdf
 """
 
+PLAY = """
+Writes one HTML file that steps through the forward and the backward pass, line by line: with the
+picture, the numbers, the reason for the line, and each number of a result as its sum. It shows a
+multilayer perceptron with random weights on random data, or the loss (a Tensor) that FUNCTION() in
+FILE returns. FILE is run.
+
+examples:
+  tinygrad-mlp play --sizes 2,4,1 -o net.html --open
+  tinygrad-mlp play net.py:loss -o net.html
+"""
+
 DERIVE = """
 Writes out the backward pass, line by line with its shapes, or as Python that needs only NumPy: of a
 multilayer perceptron, or of the loss (a Tensor) that FUNCTION() in FILE returns. FILE is run.
@@ -645,6 +677,7 @@ examples:
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, str]] = {
     "demo": (demo, "learn handwriting, check the gradients, draw the graph", DEMO),
     "draw": (draw_command, "draw the graph of a network", DRAW),
+    "play": (play_command, "write a page that steps through both passes", PLAY),
     "derive": (derive_command, "write out the backward pass", DERIVE),
     "compare": (compare_command, "check the backward pass in a file", COMPARE),
     "train": (train, "train a network on data, and save it", TRAIN),
@@ -680,7 +713,7 @@ def parser() -> Parser:
         option("-q", "--quiet", action="store_true", help="no progress, no notes")
         what = f"of weights and data ({'a new one' if name == 'compare' else 0})"
         option("--seed", type=seed_of, default=0, metavar="N", help=what)
-    for name in ("draw", "derive", "compare", "train"):
+    for name in ("draw", "play", "derive", "compare", "train"):
         added[name].add_argument(
             "--sizes",
             type=sizes_of,
@@ -691,7 +724,7 @@ def parser() -> Parser:
     option = added["demo"].add_argument
     option("-o", "--output", type=Path, metavar="DIR", help="folder (tinygrad-mlp-demo)")
     number = positive(int, "a whole number")
-    for name in ("draw", "derive"):
+    for name in ("draw", "play", "derive"):
         option = added[name].add_argument
         what = "a Python file, and the function in it that returns the loss"
         option("file", nargs="?", metavar="FILE:FUNCTION", help=what)
@@ -703,6 +736,9 @@ def parser() -> Parser:
     what = "everything, the forward pass alone, or formulas without numbers (grads)"
     option("--show", choices=["grads", "values", "shapes"], default="grads", help=what)
     option("--open", action="store_true", help="show the file when it is written")
+    option = added["play"].add_argument
+    option("-o", "--output", type=Path, metavar="FILE", help="net.html")
+    option("--open", action="store_true", help="show the page when it is written")
     option = added["derive"].add_argument
     option("-o", "--output", type=Path, metavar="FILE", help="backward.py, .txt, .md, .tex, .json")
     option("--format", choices=list(FORMATS), help="by default that of -o, else text")

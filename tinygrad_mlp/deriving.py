@@ -14,11 +14,12 @@ from .arranging import arranged
 from .emitting import emit, emit_values, emit_worksheet
 from .errors import GradientError, ShapeError
 from .explaining import explain
-from .formatting import describe, name_of
+from .formatting import describe, name_of, nearest
 from .forms import as_dict, as_html, formulas, listing
 from .graph import backward_pass, on_path, record_all, toposort
 from .looping import emit_loops
 from .printing import Derivation, Line, Printer, parameters
+from .reasons import reasons
 from .tensor import Tensor
 from .values import Value, reads
 
@@ -212,6 +213,32 @@ class Program:
         ('L = Σ_n x[n] * x[n] = 1*1 + 2*2 = 5', 'dx[1] = x[1] + x[1] = 2 + 2 = 4')
         """
         return explain(self._derivation, self.values(**arrays), name, index)
+
+    def why(self, name: str) -> str:
+        """One sentence on a line: what it does, or what makes it this gradient.
+
+        Parameters
+        ----------
+        name : str
+            Of a line: ``"dW[0]"``.
+
+        Raises
+        ------
+        ShapeError
+            If there is no such line.
+
+        Examples
+        --------
+        >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> derive((x * x).sum()).why("dx")
+        'Starting from dL = 1: x is used 2 times in L, so its gradient is the sum of 2 terms.'
+        """
+        said = reasons(self._derivation)
+        if name not in said:
+            close = nearest(name, list(said))
+            hint = f"did you mean {close!r}?" if close else f"there are {', '.join(said)}."
+            raise ShapeError(f"why: no line {name!r:.60}; {hint}")
+        return said[name]
 
     def formulas(self, form: str = "text") -> str:
         r"""The lines as "text", as a "markdown" table, or as aligned equations for "latex".

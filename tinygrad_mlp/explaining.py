@@ -18,7 +18,7 @@ from .ops import mse, relu
 from .printing import INFIX, Derivation, Printer
 from .values import Length, Number, Value
 
-__all__ = ["explain"]
+__all__ = ["evaluated", "explain", "explained"]
 
 TERMS = 8
 """So many terms of a sum are written; of more the first and the last."""
@@ -45,19 +45,28 @@ def explain(d: Derivation, arrays: dict[str, Any], name: str, index: Sequence[in
         close = nearest(name, list(known))
         hint = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}."
         raise ShapeError(f"explain: no line or input {name!r:.60}; {hint}")
-    value = np.asarray(arrays[name])
-    place = within(name, index, value.shape)
-    left = f"{name}{brackets(place)}"
-    total = number(value[place])
-    if v.op is None:
-        return f"{left} = {total}"
-    parts = [left]
-    try:
-        parts.append(Writer(arrays, None).definition(v, tuple(map(int, place)))[0])
-        parts.append(Writer(arrays, number).definition(v, tuple(map(int, place)))[0])
-    except Beyond:
-        parts[1:] = [Printer().definition(v)[0]]
-    return " = ".join(dict.fromkeys([*parts, total]))
+    place = within(name, index, np.shape(arrays[name]))
+    return " = ".join(explained(v, arrays, place)[0])
+
+
+def explained(
+    v: Value, arrays: dict[str, Any], place: tuple[int, ...]
+) -> tuple[list[str], list[tuple[str, Index]]]:
+    """What equals an entry: its name, its sum in names, in numbers, the total; and what it read.
+
+    The second is a list of names and places of entries; of a long sum, of the written terms only.
+    """
+    total = number(np.asarray(arrays[str(v.name)])[place])
+    parts = [f"{v.name}{brackets(place)}"]
+    numbers = Writer(arrays, number)
+    if v.op is not None:
+        try:
+            parts.append(Writer(arrays, None).definition(v, place)[0])
+            parts.append(numbers.definition(v, place)[0])
+        except Beyond:
+            parts[1:] = [Printer().definition(v)[0]]
+            numbers.read.clear()
+    return list(dict.fromkeys([*parts, total])), numbers.read
 
 
 def within(name: str, index: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -92,6 +101,7 @@ class Writer:
     def __init__(self, arrays: dict[str, Any], show: Callable[[Any], str] | None) -> None:
         self.arrays, self.show = arrays, show
         self.letters: list[str] = []  # those that run already
+        self.read: list[tuple[str, Index]] = []  # entries whose numbers were written
 
     def shape(self, a: Any) -> tuple[int, ...]:
         """The shape an operand has in this run; known for what has a name."""
@@ -122,6 +132,7 @@ class Writer:
             return self.definition(a, index)
         if self.show is None:
             return f"{a.name}{brackets(index)}", ATOM
+        self.read.append((a.name, index))
         text = self.show(np.asarray(self.arrays[a.name])[index])
         return text, ATOM if text[0] != "-" else UNARY
 
