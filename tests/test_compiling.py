@@ -150,14 +150,14 @@ def test_other_graphs_compiled_equal_the_graph(name):
                 np.testing.assert_allclose(got[id(p)], p.grad, rtol=1e-10, atol=1e-12)
 
 
-def check_random_graph(seed):
+def check_random_graph(seed, first=None):
     """The program of a random graph leaves the gradients of the graph, for other data too."""
     arrays = graphs.arrays_for(seed, 5)
     leaves = [Tensor(arrays[name], True, name) for name in graphs.SHAPES]
     steps = list(graphs.STEPS)
 
     def f(x):
-        return graphs.build(seed, arrays, steps[seed % len(steps)], [x, *leaves])[0]
+        return graphs.build(seed, arrays, first or steps[seed % len(steps)], [x, *leaves])[0]
 
     run = jit(f)
     for x in (arrays["x"], arrays["x"] * 0.9):
@@ -182,6 +182,13 @@ def test_random_graphs_compiled_equal_the_graph(part):
     with np.errstate(all="ignore"):
         for seed in range(part, 160, 8):
             check_random_graph(seed)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_the_same_for_each_function_that_is_written_with_others(part):
+    with np.errstate(all="ignore"):
+        for seed, first in list(enumerate(graphs.COMPOSED_STEPS, 10**4))[part::4]:
+            check_random_graph(seed, first)
 
 
 @pytest.mark.slow

@@ -449,19 +449,19 @@ def test_a_wrong_axis_or_index_is_pythons_error(x):
 
 def test_a_function_without_a_rule_names_itself_and_a_way_out(x):
     with pytest.raises(
-        MissingVJPError, match=r"np\.sort has no VJP rule\..*argsort.*defvjp\(np\.sort, "
+        MissingVJPError, match=r"np\.partition has no VJP rule\..*np\.sort.*defvjp\(np\.partition, "
     ):
-        np.sort(x)
-    with pytest.raises(MissingVJPError, match=r"np\.fmax has no VJP rule.*defvjp\(np\.fmax"):
-        np.fmax(x, 0)
-    with pytest.raises(MissingVJPError, match=r"np\.expm1 has no VJP rule.*np\.exp\?"):
-        np.expm1(x)
+        np.partition(x, 1)
+    with pytest.raises(MissingVJPError, match=r"np\.nextafter has no VJP rule.*defvjp\(np\.next"):
+        np.nextafter(x, 0)
+    with pytest.raises(MissingVJPError, match=r"np\.vander has no VJP rule.*np\.var\?"):
+        np.vander(x[0])
     with pytest.raises(MissingVJPError, match=r"np\.copyto.*np\.where"):
         np.copyto(np.ones((2, 3)), x)
-    with pytest.raises(MissingVJPError, match=r"np\.(linalg\.)?svd has no VJP rule"):
-        np.linalg.svd(x)
-    with pytest.raises(MissingVJPError, match=r"np\.sort"):
-        np.sort(Tensor(X))  # also without a gradient: no silent way out of the graph
+    with pytest.raises(MissingVJPError, match=r"np\.linalg\.eig has no VJP rule.*np\.linalg\.eigh"):
+        np.linalg.eig(x)
+    with pytest.raises(MissingVJPError, match=r"np\.partition"):
+        np.partition(Tensor(X), 1)  # also without a gradient: no silent way out of the graph
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import data
+from . import data, elementary, linear_algebra, reductions, shaping  # noqa: F401
 from .errors import (
     DataError,
     GradientError,

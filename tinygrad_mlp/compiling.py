@@ -28,6 +28,7 @@ __all__ = ["Compiled", "jit"]
 
 ndarray = np.ndarray
 VIEWS = {np.transpose, np.swapaxes, np.reshape, np.expand_dims, np.squeeze, np.broadcast_to}
+VIEWS |= {np.einsum}  # of one operand
 """Ops whose result may share the memory of their first argument."""
 
 
@@ -56,6 +57,7 @@ class Builder:
     def __init__(self, program: Program) -> None:
         self.derivation = program._derivation
         self.names = self.derivation.identifiers()
+        self.taken = set(self.names.values())
         self.scope: dict[str, Any] = {"np": np}
         self.steps: list[Instruction] = []
         self.made: dict[Any, str] = {}
@@ -68,10 +70,16 @@ class Builder:
         for name, known in self.scope.items():
             if known is value:
                 return name
-        self.count += 1
-        name = f"{prefix}{self.count}"
+        name = self.fresh(prefix)
         self.scope[name] = value
         return name
+
+    def fresh(self, prefix: str) -> str:
+        """A name that the program has not."""
+        self.count += 1
+        while f"{prefix}{self.count}" in self.taken:
+            self.count += 1
+        return f"{prefix}{self.count}"
 
     def number(self, a: Any, dtype: Any) -> str:
         """A number as a 0-d array, which a ufunc takes faster than a number."""
@@ -113,8 +121,7 @@ class Builder:
             return self.names[id(v)]
         key = (v.op, tuple(map(key_of, v.args)), tuple(map(key_of, v.kwargs.items())))
         if key not in self.made:
-            self.count += 1
-            self.made[key] = f"h_{self.count}"
+            self.made[key] = self.fresh("h_")
             self.emit(v, self.made[key])
         return self.made[key]
 
@@ -148,7 +155,7 @@ class Builder:
             return self.add(name, text.format(*reads), reads, v)
         if op is np.sum and v.shape and isinstance(args[0], Value):
             return self.reduction(v, name)
-        if isinstance(op, np.ufunc) and op.nout == 1 and v.shape:
+        if isinstance(op, np.ufunc) and op.nout == 1 and v.shape and op is not np.ldexp:
             # operands in the result's dtype, but for comparisons, which make booleans
             dtype = next((a.dtype for a in args if isinstance(a, Value)), v.dtype)
             names = [self.operand(self.slope(a), dtype) for a in args]
@@ -227,7 +234,9 @@ class Builder:
             index = [self.anything(a) for a in v.args[1:]]
             x = self.name(v.args[0])
             reads = [x, *(self.name(a) for a in v.args[1:] if isinstance(a, Value))]
-            return self.add(name, f"{x}[{', '.join(index)}]", reads, v, shape=None, view_of=x)
+            return self.add(
+                name, f"{x}[{', '.join(index) or '()'}]", reads, v, shape=None, view_of=x
+            )
         if v.op is np.transpose and len(v.args) == 1:
             x = self.name(v.args[0])
             return self.add(name, f"{x}.T", [x], v, shape=None, view_of=x)
@@ -245,7 +254,8 @@ class Builder:
         if isinstance(a, Value):
             return self.name(a)
         a = self.plain(a)
-        return repr(a) if a is None or isinstance(a, (int, float)) else self.constant(a, "c")
+        spelled = a is None or (isinstance(a, (int, float)) and math.isfinite(a))
+        return repr(a) if spelled else self.constant(a, "c")
 
 
 def aligned(n: int, dtype: Any) -> Any:

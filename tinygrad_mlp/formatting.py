@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["describe", "name_of", "nearest", "shape_text"]
+__all__ = ["describe", "name_of", "nearest", "shape_text", "spelled"]
 
 
 def name_of(fun: Any) -> str:
@@ -13,6 +13,17 @@ def name_of(fun: Any) -> str:
     'matmul'
     """
     return getattr(fun, "__name__", str(fun))
+
+
+def spelled(fun: Any) -> str:
+    """A function with its module, as code has it.
+
+    >>> import numpy as np
+    >>> spelled(np.linalg.inv), spelled(np.matmul)
+    ('np.linalg.inv', 'np.matmul')
+    """
+    module = getattr(fun, "__module__", "numpy")
+    return f"{module}.{name_of(fun)}".replace("numpy", "np", 1)
 
 
 def describe(a: Any, default: str = "") -> str:

@@ -16,6 +16,7 @@ from .emitting import emit
 from .errors import TinygradMLPError
 from .graph import Node, Size, backward_pass
 from .printing import Derivation, is_parameter, parameters, result_groups
+from .shaping import order
 from .tensor import Tensor
 from .values import Value, is_sum
 
@@ -23,7 +24,7 @@ __all__ = ["flattened", "with_batch"]
 
 AXES = {
     *(np.sum, np.mean, np.max, np.min, np.transpose, np.swapaxes, np.expand_dims, np.squeeze),
-    *(np.concatenate, np.stack),
+    *(np.concatenate, np.stack, np.prod, np.cumsum, np.cumprod, np.take_along_axis, order),
 }
 """Ops whose numbers are axes."""
 

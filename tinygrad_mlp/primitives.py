@@ -18,13 +18,22 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["PRIMITIVES", "Rule", "defvjp", "parameters_of", "primitive", "reads"]
+__all__ = [
+    *("FORWARDS", "HINTS", "PRIMITIVES", "Rule"),
+    *("applied", "defvjp", "parameters_of", "primitive", "reads"),
+]
 
 Rule = Callable[..., Any]
 
 PRIMITIVES: dict[Any, Sequence[Any]] = {}
 """Function -> one rule per argument. None: the derivative is zero. No rules at all: the function is
 piecewise constant, and its result never requires a gradient."""
+
+FORWARDS: dict[Any, Callable[..., Any]] = {}
+"""NumPy function -> the same written with others, that have rules: no node of its own."""
+
+HINTS: dict[str, str] = {}
+"""Name of a NumPy function that has neither -> what to use instead."""
 
 
 class Each(Sequence[Rule]):
@@ -59,11 +68,11 @@ def defvjp(fun: Callable[..., Any], *rules: Rule | None, each: Rule | None = Non
     --------
     >>> import numpy as np
     >>> from tinygrad_mlp import Tensor, defvjp
-    >>> defvjp(np.cbrt, lambda g, y, _x: g / (3 * y**2))
-    >>> x = Tensor(8.0, requires_grad=True)
-    >>> np.cbrt(x).backward()
-    >>> float(x.grad)
-    0.08333333333333333
+    >>> defvjp(np.float_power, lambda g, _y, x, n: g * n * np.float_power(x, n - 1))
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> np.float_power(x, 3).backward()
+    >>> x.grad
+    array(12.)
     """
     PRIMITIVES[fun] = Each(each) if each else rules
     parameters_of.cache_clear()
@@ -117,6 +126,12 @@ def primitive(fun: Callable[..., Any]) -> Callable[..., Any]:
         return fun(*args, **kwargs)
 
     return op
+
+
+def applied(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`fun` itself where FORWARDS has a front door for it: one node, or NumPy's own result."""
+    record = next((a._record for a in args if hasattr(a, "_record")), None)
+    return record(fun, fun, args, kwargs) if record else fun(*args, **kwargs)
 
 
 @functools.cache

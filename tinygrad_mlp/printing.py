@@ -186,7 +186,7 @@ class Printer:
         if op is np.power:
             return f"{self.text(args[0], ATOM)} ** {self.text(args[1], UNARY)}", POWER
         if op is operator.getitem:
-            index = ", ".join(self.part(b) for b in args[1:])
+            index = ", ".join(self.part(b) for b in args[1:]) or "()"
             return f"{self.text(args[0], ATOM)}[{index}]", ATOM
         if op is np.transpose and len(args) == 1:
             return f"{self.text(args[0], ATOM)}.T", ATOM

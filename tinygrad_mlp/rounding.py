@@ -18,6 +18,7 @@ from .functional import cross_entropy, onehot
 from .graph import ON, Node, backward_pass, no_grad, toposort, unbroadcast
 from .ops import mse, relu
 from .primitives import PRIMITIVES
+from .shaping import scattered_along
 from .tensor import Tensor
 
 __all__ = ["Truth", "truths"]
@@ -80,6 +81,7 @@ def truths(
 # --- again ----------------------------------------------------------------------------------------
 
 INDEXED = {operator.getitem, ops.scattered, cross_entropy, onehot}
+INDEXED |= {np.take_along_axis, scattered_along, np.ldexp}
 """Integers among the arguments of these are no numbers to compute with."""
 
 APPLY = {operator.getitem: ops.getitem, np.concatenate: ops.concatenate, np.stack: ops.stack}

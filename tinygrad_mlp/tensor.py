@@ -13,7 +13,7 @@ from weakref import ref
 import numpy as np
 
 from .errors import GradientError, MissingVJPError, ShapeError, TinygradMLPError
-from .formatting import describe, name_of, nearest, shape_text
+from .formatting import describe, name_of, nearest, shape_text, spelled
 from .graph import (
     ALL,
     COUNTER,
@@ -30,7 +30,7 @@ from .graph import (
     wrote,
 )
 from .ops import astype, clip, concatenate, dot, getitem, product, stack
-from .primitives import PRIMITIVES, Each, parameters_of
+from .primitives import FORWARDS, HINTS, PRIMITIVES, Each, parameters_of
 
 __all__ = ["Tensor"]
 
@@ -346,6 +346,7 @@ class Tensor(Node):
     tolist = query("tolist")
     argmax = query("argmax")
     argmin = query("argmin")
+    argsort = query("argsort")
     any = query("any")
     all = query("all")
     __hash__ = object.__hash__
@@ -489,6 +490,7 @@ class Tensor(Node):
     __mul__, __rmul__ = operators(np.multiply, operator.mul)
     __truediv__, __rtruediv__ = operators(np.divide, operator.truediv)
     __pow__, __rpow__ = operators(np.power, operator.pow)
+    __mod__, __rmod__ = operators(np.remainder, operator.mod)
     __matmul__, __rmatmul__ = operators(np.matmul, product)
     __neg__ = operation(np.negative, operator.neg)
     __pos__ = operation(np.positive, operator.pos)
@@ -532,6 +534,10 @@ class Tensor(Node):
     squeeze = method(np.squeeze)
     ravel = flatten = method(np.ravel)
     dot = method(np.dot)
+    prod, cumsum, cumprod = method(np.prod), method(np.cumsum), method(np.cumprod)
+    var, std, round = method(np.var), method(np.std), method(np.round)
+    diagonal, trace = method(np.diagonal), method(np.trace)
+    take, repeat = method(np.take), method(np.repeat)
     astype = astype
     T = property(lambda self: self._unary(np.transpose, np.transpose), doc="Axes reversed.")
 
@@ -557,7 +563,7 @@ def revived(data: Any, requires_grad: bool, name: Any, grad: Any, scope: Any) ->
 
 # --- front doors ----------------------------------------------------------------------------------
 
-FORWARDS: dict[Any, Function] = {
+FORWARDS |= {
     np.concatenate: lambda arrays, axis=0: joined(np.concatenate, concatenate, arrays, axis),
     np.stack: lambda arrays, axis=0: joined(np.stack, stack, arrays, axis),
     np.dot: dot,
@@ -565,7 +571,6 @@ FORWARDS: dict[Any, Function] = {
     np.amin: np.min,
     np.ravel: lambda a: np.reshape(a, -1),
 }
-"""Functions that are written with others: no node and no rule of their own."""
 
 QUERIES = {
     *(np.shape, np.ndim, np.size, np.argmax, np.argmin, np.argsort, np.searchsorted, np.bincount),
@@ -579,8 +584,7 @@ QUERIES = {
 ALIASES = {"min": "a_min", "max": "a_max", "newshape": "shape"}
 """Other spellings of a keyword, tried where a function has no parameter of that name."""
 
-HINTS = {
-    "sort": "t[np.argsort(t)] sorts along the only axis, with a gradient.",
+HINTS |= {
     "copyto": "A change in place has no gradient: build the result with np.where or np.stack.",
 }
 
@@ -593,7 +597,11 @@ def joined(op: Function, fun: Function, arrays: Any, axis: int | None) -> Tensor
 def dispatch(fun: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Record a NumPy function that has rules; refuse any other, naming the nearest that has."""
     if fun in FORWARDS:
-        return FORWARDS[fun](*args, **kwargs)
+        try:
+            return FORWARDS[fun](*args, **kwargs)
+        except TypeError:
+            check_call(fun, args, kwargs)
+            raise
     if fun in PRIMITIVES:
         if isinstance(fun, np.ufunc):
             args = tuple([operand(a) for a in args])
@@ -602,13 +610,25 @@ def dispatch(fun: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if MODE.get() == SEALED and fun not in (np.shape, np.ndim, np.size):
             unsealed(next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)))
         return fun(*map(bare, args), **{k: bare(v) for k, v in kwargs.items()})
-    name = name_of(fun)
-    close = nearest(name, [name_of(f) for f in (*PRIMITIVES, *FORWARDS)])
-    hint = HINTS.get(name) or (f"Did you mean np.{close}?" if close else "")
+    name = spelled(fun)
+    close = nearest(name, [spelled(f) for f in (*PRIMITIVES, *FORWARDS)])
+    hint = HINTS.get(name_of(fun)) or (f"Did you mean {close}?" if close else "")
     raise MissingVJPError(
-        f"np.{name} has no VJP rule. {hint}{' ' if hint else ''}Use one of the ops in docs/ops.md, "
-        f"or add defvjp(np.{name}, lambda g, y, a: ...)."
+        f"{name} has no VJP rule. {hint}{' ' if hint else ''}Use one of the ops in docs/ops.md, "
+        f"or add defvjp({name}, lambda g, y, a: ...)."
     )
+
+
+def check_call(fun: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    """Raise if a call does not fit the function that FORWARDS has for it."""
+    import inspect
+
+    signature = inspect.signature(FORWARDS[fun])
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        name = f"{spelled(fun)}{signature}"
+        raise MissingVJPError(f"{name} with Tensors: {error}; see docs/ops.md.") from error
 
 
 def bare(a: Any) -> Any:
