@@ -24,6 +24,7 @@ LAYERS = (
     ("graph",),
     ("tensor",),
     ("transforms", "nn", "optim", "manual", "data", "saving"),
+    ("layers",),
     ("values",),
     ("printing",),
     ("emitting", "explaining", "forms", "reasons"),

@@ -27,6 +27,7 @@ from .functional import (
     softplus,
 )
 from .graph import no_grad
+from .layers import BatchNorm, Dropout, LayerNorm
 from .manual import ManualMLP
 from .nn import (
     ELU,
@@ -72,9 +73,12 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "BatchNorm",
     "Comparison",
     "DataError",
+    "Dropout",
     "GradientError",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
