@@ -9,6 +9,7 @@ BUILTINS = {
     errors.ShapeError: ValueError,
     errors.GradientError: RuntimeError,
     errors.MissingVJPError: TypeError,
+    errors.NumericsError: FloatingPointError,
     errors.RenderError: RuntimeError,
     errors.DataError: ValueError,
 }

@@ -7,6 +7,7 @@ from .errors import (
     DataError,
     GradientError,
     MissingVJPError,
+    NumericsError,
     RenderError,
     ShapeError,
     TinygradMLPError,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .compiling import jit
     from .deriving import Program, derive
     from .drawing import draw
+    from .inspecting import checked
     from .marking import cmp, cmp_lines
     from .playing import Player, play
     from .saving import load, save
@@ -85,6 +87,7 @@ __all__ = [
     "ManualMLP",
     "MissingVJPError",
     "Module",
+    "NumericsError",
     "Player",
     "Program",
     "RMSprop",
@@ -102,6 +105,7 @@ __all__ = [
     "TinygradMLPError",
     "accuracy",
     "bce_with_logits",
+    "checked",
     "clip_grad_norm",
     "clip_grad_value",
     "cmp",
@@ -160,6 +164,7 @@ _READINGS = {
     "Player": "playing",
     "play": "playing",
     "jit": "compiling",
+    "checked": "inspecting",
     "gradcheck": "testing",
     "mark": "worksheets",
     "load": "saving",

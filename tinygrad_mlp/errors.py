@@ -4,6 +4,7 @@
     ├── ShapeError       (also a ValueError)    shapes that do not fit
     ├── GradientError    (also a RuntimeError)  a derivative that does not exist or would be wrong
     ├── MissingVJPError  (also a TypeError)     a function no rule is known for
+    ├── NumericsError    (also a FloatingPointError)  nan out of nothing, a dtype that widens
     ├── RenderError      (also a RuntimeError)  a picture that could not be made
     └── DataError        (also a ValueError)    a file or data set that is not what it should be
 
@@ -14,6 +15,7 @@ __all__ = [
     "DataError",
     "GradientError",
     "MissingVJPError",
+    "NumericsError",
     "RenderError",
     "ShapeError",
     "TinygradMLPError",
@@ -34,6 +36,10 @@ class GradientError(TinygradMLPError, RuntimeError):
 
 class MissingVJPError(TinygradMLPError, TypeError):
     """A function, or one of its arguments, has no VJP rule."""
+
+
+class NumericsError(TinygradMLPError, FloatingPointError):
+    """Inside `checked`: an op made nan of finite numbers, or widened a dtype."""
 
 
 class RenderError(TinygradMLPError, RuntimeError):

@@ -80,7 +80,7 @@ def truths(
 
 # --- again ----------------------------------------------------------------------------------------
 
-INDEXED = {operator.getitem, ops.scattered, cross_entropy, onehot}
+INDEXED: set[Any] = {operator.getitem, ops.scattered, cross_entropy, onehot}
 INDEXED |= {np.take_along_axis, scattered_along, np.ldexp}
 """Integers among the arguments of these are no numbers to compute with."""
 
