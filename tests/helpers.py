@@ -137,6 +137,8 @@ def unwrapped(a: Any) -> Any:
 
 def wrapped(a: Any) -> Any:
     """A Foreign for every array, 0-d results included."""
+    if isinstance(a, tuple):
+        return tuple(map(wrapped, a))
     return Foreign(a) if isinstance(a, (np.ndarray, np.generic)) else a
 
 

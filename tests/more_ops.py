@@ -298,6 +298,7 @@ COMPOSED: list[Case] = [
     ),
     *(case(np.quantile, (3, 4), how={"q": 0.3, **how}, **REAL) for how in OVER),
     case(np.quantile, (3, 4), how={"q": 1.0, "axis": 0}, **REAL),
+    Case(np.quantile, ((3, 4),), lambda f, a: f(a, [[0.1, 0.5]], axis=1), note="several", **REAL),
     case(np.percentile, (3, 4), how={"q": 30, "axis": 1}, **REAL),
     *nans(np.nansum, *OVER),
     *nans(np.nanprod, *OVER),

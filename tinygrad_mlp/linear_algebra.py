@@ -459,7 +459,7 @@ FORWARDS |= {
     linalg.diagonal: lambda x, /, *, offset=0: diagonal(x, offset, -2, -1),
     linalg.trace: lambda x, /, *, offset=0: trace(x, offset, -2, -1),
 }
-if hasattr(np, "matvec"):  # NumPy 2.2
+if hasattr(np, "matvec"):  # pragma: no branch  # NumPy 2.2
     FORWARDS |= {
         np.matvec: lambda x1, x2: np.squeeze(x1 @ np.expand_dims(x2, -1), -1),
         np.vecmat: lambda x1, x2: np.squeeze(np.expand_dims(x1, -2) @ x2, -2),

@@ -142,13 +142,20 @@ def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Between the entries on both sides of the place q (n - 1), in proportion; q is a number."""
+    """Between the entries on both sides of the place q (n - 1), in proportion; q are numbers."""
     rows = np.sort(in_front(a, axis), axis=0)
-    place = np.asarray(q) * (int(rows.shape[0]) - 1)
-    low = np.floor(place).astype(int)
-    share = np.reshape(place - low, place.shape + (1,) * (rows.ndim - 1)).astype(a.dtype)
-    lower, upper = rows[low], rows[np.ceil(place).astype(int)]
-    return finished(lower + (upper - lower) * share, rows, a, axis, keepdims)
+    last = int(rows.shape[0]) - 1
+
+    def at(q: float) -> Any:
+        if not 0 <= q <= 1:
+            raise ShapeError(f"quantile: {q} is not from 0 to 1 (percentile: 0 to 100).")
+        i = int(q * last)
+        return rows[i] + (rows[min(i + 1, last)] - rows[i]) * (q * last - i)
+
+    y = np.stack([at(p) for p in np.ravel(q).tolist()]) if np.ndim(q) else at(float(q))
+    if np.ndim(q) > 1:
+        y = np.reshape(y, (*np.shape(q), *rows.shape[1:]))
+    return finished(y, rows, a, axis, keepdims)
 
 
 # --- without nan ----------------------------------------------------------------------------------

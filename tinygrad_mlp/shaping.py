@@ -437,7 +437,7 @@ FORWARDS |= {
     np.diagflat: lambda v, k=0: diagonals(np.reshape(v, -1), k),
     np.pad: pad,
 }
-if hasattr(np, "unstack"):  # NumPy 2.1
+if hasattr(np, "unstack"):  # pragma: no branch  # NumPy 2.1
     FORWARDS[np.unstack] = unstack
 
 HINTS |= {
