@@ -2,6 +2,7 @@
 
 import collections
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tinygrad_mlp import (
 from tinygrad_mlp.arranging import everything
 from tinygrad_mlp.graph import Node
 from tinygrad_mlp.lengths import flattened
-from tinygrad_mlp.printing import result_groups
+from tinygrad_mlp.printing import parameters, result_groups
 
 
 def mlp(sizes, batch, seed=0, dtype=np.float64):
@@ -505,6 +506,43 @@ def test_a_long_sum_of_lengths_is_no_recursion():
     parts = [Tensor(np.ones(1), True, f"x{i}") for i in range(400)]
     p = derive((np.concatenate(parts) ** 2).sum(), wrt=parts[-1])
     np.testing.assert_array_equal(p(), [2.0])
+
+
+ALONE = """
+import pickle, sys
+import numpy as np
+np.seterr(all="ignore")
+done = 0
+for name, source, args, expected in pickle.load(open("sources.pickle", "rb")):
+    scope = {}
+    exec(source, scope)
+    got = scope["backward"](*args)
+    got = got if isinstance(got, tuple) else (got,)
+    got = [g for part in got for g in (part if type(part) is list else [part])]
+    for a, b in zip(got, expected, strict=True):
+        scale = max(1, abs(b).max())
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12 * scale, err_msg=name)
+    done += 1
+assert "tinygrad_mlp" not in sys.modules
+print(done)
+"""
+
+
+def test_the_sources_of_all_functions_run_alone_with_numpy(tmp_path):
+    """np.linalg and the functions that NumPy lacks among them."""
+    cases = []
+    for seed, first in enumerate([*COMPOSED_STEPS, *STEPS], 2 * 10**4):
+        with np.errstate(all="ignore"):
+            p = derive(build(seed, arrays_for(seed, 5), first)[0])
+            expected = [np.asarray(g) for g in gradients(p).values()]
+        d = p._derivation
+        args = [q.default() for q in parameters(d, d.identifiers())]
+        cases.append((first.__name__, p.source(), args, expected))
+    (tmp_path / "sources.pickle").write_bytes(pickle.dumps(cases))
+    (tmp_path / "alone.py").write_text(ALONE, "utf-8")
+    command = [sys.executable, "-I", "alone.py"]
+    child = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert int(child.stdout) == len(cases)
 
 
 def test_the_source_runs_alone_with_numpy(tmp_path):

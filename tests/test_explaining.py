@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tinygrad_mlp import MLP, ShapeError, Tensor, derive, mse, primitive, relu
+from tinygrad_mlp import MLP, ShapeError, Tensor, derive, mse, primitive, relu, softmax
 from tinygrad_mlp.graph import record_all
 from tinygrad_mlp.primitives import PRIMITIVES
 
@@ -312,3 +312,9 @@ def test_a_wrong_name_or_index_is_an_error_that_says_so(program, name, index, me
 def test_an_index_may_count_from_the_end_and_be_one_number(program):
     assert program.explain("dB[0]", -1) == program.explain("dB[0]", (2,))
     assert program.explain("dW[0]", [-1, -1]) == program.explain("dW[0]", (1, 2))
+
+
+def test_a_softmax_of_a_scalar_can_be_explained():
+    s = Tensor(0.5, requires_grad=True, name="s")
+    text = derive(softmax(s) * s).explain("ds", ())
+    assert text == "ds = h1 + h1 * (s - s * h1) = 1 + 1*(0.5 - 0.5*1) = 1"

@@ -15,6 +15,7 @@ from tinygrad_mlp import (
     grad,
     mse,
     no_grad,
+    relu,
     tensor,
     transforms,
 )
@@ -190,3 +191,39 @@ def test_it_is_left_when_an_error_passes_through_and_decorates():
             f(Tensor([0.0]))
         assert tensor.made is MADE
     assert f(Tensor([1.0])).data == [0]
+
+
+def test_what_is_suspicious_is_noted_once():
+    net = MLP([3, 4, 2], rng=0)
+    net.B[0].data[1] = -100.0
+    spare = Tensor(np.ones(2), requires_grad=True, name="spare")
+    faint = Tensor(np.ones(2), requires_grad=True, name="faint")
+    with checked([*net.parameters(), spare, faint]) as found:
+        for _ in range(2):
+            y = net(X) + faint * 1e-9
+            mse(y, T).backward()
+    assert len(found.notes) == 3
+    assert "relu of Z[1] (5, 4): 1 of 4 units are 0 for the whole batch" in found.notes[0]
+    assert "nn.py" not in found.notes[0]
+    assert found.notes[1] == "spare (2,): the loss does not depend on it."
+    assert found.notes[2].startswith("faint (2,): its gradient is at most")
+
+
+def test_small_numbers_are_noted():
+    x = Tensor(np.array([1e-30, 1.0], np.float32), requires_grad=True)
+    with checked() as found:
+        (x * x * 1.5).sum()
+        x + 1
+    assert found.notes == []  # 1e-60 is 0
+    with checked() as found:
+        x * 1e-10
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("multiply made 1 numbers below 1.2e-38")
+
+
+def test_a_healthy_network_has_no_notes():
+    net = MLP([3, 16, 2], rng=1)
+    with checked(net.parameters()) as found:
+        mse(net(np.abs(X) + RNG.normal(size=(5, 3))), T).backward()
+        relu(net(X)[0]).sum()
+    assert [note for note in found.notes if "relu" not in note] == []

@@ -227,7 +227,8 @@ class Writer:
         options = [*v.args[1:], v.kwargs.get("axis")]
         axis = options[0].number if isinstance(options[0], Number) else options[0]
         shape = self.shape(v.args[0])
-        axes = range(len(shape)) if axis is None else (axis if isinstance(axis, tuple) else (axis,))
+        axes: Any = axis if isinstance(axis, tuple) else (axis,)
+        axes = range(len(shape)) if axis is None or not shape else axes
         over = sorted({operator.index(getattr(i, "number", i)) % len(shape) for i in axes})
         kept = [i for i in range(len(shape)) if i not in over]
         rest = [index[i] for i in kept] if v.kwargs.get("keepdims") else list(index)

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import zlib
+from collections.abc import Iterable
 from contextlib import ContextDecorator, ExitStack
 from contextvars import ContextVar
 from pathlib import Path
@@ -20,12 +21,12 @@ from . import tensor, transforms
 from .errors import GradientError, NumericsError
 from .formatting import describe, name_of
 from .graph import Node, backward_pass, toposort
-from .ops import astype
+from .ops import astype, relu
 from .primitives import PRIMITIVES, reads
 
 __all__ = ["checked"]
 
-WATCHING: ContextVar[bool] = ContextVar("tinygrad_mlp.watching", default=False)
+WATCHING: ContextVar["checked | None"] = ContextVar("tinygrad_mlp.watching", default=None)
 BINARY, MADE = tensor.binary, tensor.made
 INSIDE = tuple(str(Path(file).parent) + os.sep for file in (__file__, np.__file__))
 
@@ -55,8 +56,21 @@ class checked(ContextDecorator):
     - an array was changed by a write that the graph cannot see, ``t.data[...] = v``, after an op
       used it and before the backward pass reads it.
 
-    It names the op, its arguments and the line of your code. NumPy's warnings about the same are
-    silent. Everything takes a few times as long, and only ops made inside are watched.
+    It names the op, its arguments and the line of your code. What is only suspicious is noted:
+    units that relu sets to 0 for the whole batch, numbers too small for all their digits,
+    parameters that the loss does not depend on, or whose gradients are a millionth of the largest.
+
+    NumPy's warnings about the same are silent. Everything takes a few times as long, and only ops
+    made inside are watched.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        To be looked at in each backward pass: ``net.parameters()``.
+
+    Attributes
+    ----------
+    notes : list of str
 
     Raises
     ------
@@ -77,15 +91,22 @@ class checked(ContextDecorator):
     tinygrad_mlp.errors.NumericsError: log made -inf at [1]; x (2,) is 0.0 there. ...
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: Iterable[tensor.Tensor] = ()) -> None:
+        self.parameters = list(parameters)
+        self.notes: list[str] = []
         self._stacks: list[ExitStack] = []
 
+    def note(self, text: str) -> None:
+        """Note something, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def _recreate_cm(self) -> Self:
-        return type(self)()  # a decorated function may run in two threads at once
+        return type(self)(self.parameters)  # a decorated function may run in two threads at once
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.callback(WATCHING.reset, WATCHING.set(True))
+            stack.callback(WATCHING.reset, WATCHING.set(self))
             exchange(1)
             stack.callback(exchange, -1)
             stack.enter_context(np.errstate(all="ignore"))
@@ -114,20 +135,22 @@ def exchange(step: int) -> None:
 def watched_binary(op: Any, fun: Any, a: Any, b: Any) -> Any:
     """`tensor.binary`, watched."""
     out = BINARY(op, fun, a, b)
-    if WATCHING.get():
-        watch(out, op, (a, b))
+    by = WATCHING.get()
+    if by:
+        watch(out, op, (a, b), by)
     return out
 
 
 def watched_made(data: Any, op: Any, args: Any, values: Any, needs: Any, kwargs: Any) -> Any:
     """`tensor.made`, watched."""
     out = MADE(data, op, args, values, needs, kwargs)
-    if WATCHING.get():
-        watch(out, op, args)
+    by = WATCHING.get()
+    if by:
+        watch(out, op, args, by)
     return out
 
 
-def watch(out: Any, op: Any, args: tuple[Any, ...]) -> None:
+def watch(out: Any, op: Any, args: tuple[Any, ...], by: checked) -> None:
     """Raise if this op made something of nothing; remember what it saw."""
     y = out._data
     named = [(a, tensor.plain(a)) for a in args]
@@ -150,8 +173,27 @@ def watch(out: Any, op: Any, args: tuple[Any, ...]) -> None:
         text = ", ".join(there) or f"given were {given(args)}"
         raise NumericsError(f"{name_of(op)} made {y[place]}{at}; {text}. {line()}")
     if out.op is not None:
+        suspect(y, op, args, by)
         i, prints = out.index, tuple(map(fingerprint, (y, *out.values)))
         ORIGINS[i] = Origin(line(), prints, ref(out, lambda _: ORIGINS.pop(i, None)))
+
+
+def suspect(y: Any, op: Any, args: tuple[Any, ...], by: checked) -> None:
+    """Note units that are off and numbers that are too small."""
+    if op is relu and y.ndim > 1 and len(y) > 1:
+        off = ~(y > 0).any(axis=0)
+        if off.any():
+            by.note(
+                f"relu of {described(args[0])}: {off.sum()} of {off.size} units are 0 for the "
+                f"whole batch, and learn nothing from it. {line()}"
+            )
+    if y.dtype.kind == "f":
+        small = (y != 0) & (abs(y) < np.finfo(y.dtype).tiny)
+        if small.any():
+            by.note(
+                f"{name_of(op)} made {small.sum()} numbers below {np.finfo(y.dtype).tiny:.1e}, "
+                f"which have fewer digits and are slow. {line()}"
+            )
 
 
 def first(where: Any) -> tuple[tuple[int, ...], str]:
@@ -196,7 +238,8 @@ def watched_pass(
     root: Any, g: Any = None, wanted: Any = None, create_graph: bool = False, check: bool = True
 ) -> dict[Node, Any]:
     """`backward_pass`, watched."""
-    if not WATCHING.get():
+    by = WATCHING.get()
+    if not by:
         return backward_pass(root, g, wanted, create_graph, check)
     roots = dict(root) if isinstance(root, dict) else {root: g}
     order = toposort(*roots)
@@ -208,10 +251,25 @@ def watched_pass(
         for i in node.needs:
             if not finite(tensor.plain(found[node.args[i]])):
                 blame(node, i, tensor.plain(found[node]))
+    look_at_gradients(found, by)
     keep = (
         set(wanted) if wanted is not None else {n for n in every if n.retains_grad or not n.needs}
     )
     return {node: c for node, c in found.items() if node in keep}
+
+
+def look_at_gradients(found: dict[Node, Any], by: checked) -> None:
+    """Note parameters that the loss does not depend on, or hardly."""
+    sizes = {p: float(abs(tensor.plain(found[p])).max()) for p in by.parameters if p in found}
+    most = max(sizes, key=sizes.__getitem__, default=None)
+    for p in by.parameters:
+        if p not in sizes:
+            by.note(f"{described(p)}: the loss does not depend on it.")
+        elif most is not None and sizes[p] < 1e-6 * sizes[most]:
+            by.note(
+                f"{described(p)}: its gradient is at most {sizes[p]:.1e}, that of "
+                f"{described(most)} {sizes[most]:.1e}."
+            )
 
 
 def unchanged(node: Node) -> None:
