@@ -360,3 +360,18 @@ def test_a_call_allocates_nothing_large_and_nothing_grows(momentum):
         assert after - before < 10_000
     finally:
         tracemalloc.stop()
+
+
+def test_constants_take_no_name_of_an_array():
+    """Arrays without a name are c, c2, c3 ...; so are objects that the text cannot spell."""
+    arrays = [np.arange(3.0) + k for k in range(15)]
+    indices = [np.array([0, 1, k % 3]) for k in range(15)]
+
+    def f(x):
+        y = np.tanh(x @ W)[:, :3]
+        for a, i in zip(arrays, indices, strict=True):
+            y = np.transpose(y[:, i], [1, 0]).T * 0.5 + np.reshape(a, (1, 3))
+        return np.where(y > 0.5, np.nan_to_num(np.where(y > 1e9, np.inf, y)), y[()]).sum()
+
+    x = RNG.standard_normal((5, 3))
+    np.testing.assert_allclose(jit(f, debug=True)(x), f(x).data, rtol=1e-12)
