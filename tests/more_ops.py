@@ -430,6 +430,10 @@ COMPOSED: list[Case] = [
     else case(np.pad, (3,), how=(1,)),
     # --- products
     *(
+        case(np.dot, *s)
+        for s in (((2, 3), (3,)), ((3,), (2, 3, 2)), ((2, 3), (2, 3, 2)), ((), (2,)))
+    ),
+    *(
         case(np.tensordot, *s, how=how)
         for s, how in (
             (((2, 3), (3, 4)), (1,)),

@@ -38,6 +38,13 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return np.reshape(a @ np.reshape(np.transpose(b, two + right), (n, columns)), shape)
 
 
+def dot(a: Any, b: Any) -> Any:
+    """A matrix product, or a product with a scalar; of stacks, of each pair."""
+    if not np.ndim(a) or not np.ndim(b):
+        return a * b
+    return tensordot(a, b, (-1, -2)) if np.ndim(b) > 2 else a @ b
+
+
 def inner(a: Any, b: Any) -> Any:
     """The sum over both last axes."""
     a, b = arrayed(a), arrayed(b)
@@ -432,6 +439,7 @@ defvjp(qr_part, qr_rule)
 
 FORWARDS |= {
     np.tensordot: tensordot,
+    np.dot: dot,
     np.inner: inner,
     np.vdot: vdot,
     np.outer: outer,

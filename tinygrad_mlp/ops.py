@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MissingVJPError, ShapeError
+from .errors import ShapeError
 from .primitives import defvjp, primitive
 
 __all__ = ["astype", "mse", "relu", "scatter"]
@@ -137,15 +137,6 @@ def matmul_right(g: Any, _y: Any, a: Any, _b: Any) -> Any:
 
 
 defvjp(np.matmul, matmul_left, matmul_right)
-
-
-def dot(a: Any, b: Any) -> Any:
-    """np.dot: a matrix product, or a product with a scalar."""
-    if not np.ndim(a) or not np.ndim(b):
-        return a * b
-    if np.ndim(b) > 2:
-        raise MissingVJPError("np.dot has no VJP rule for a right side of 3 axes or more; use @.")
-    return a @ b
 
 
 # --- reductions -----------------------------------------------------------------------------------

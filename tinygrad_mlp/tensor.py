@@ -29,7 +29,7 @@ from .graph import (
     unsealed,
     wrote,
 )
-from .ops import astype, clip, concatenate, dot, getitem, product, stack
+from .ops import astype, clip, concatenate, getitem, product, stack
 from .primitives import FORWARDS, HINTS, PRIMITIVES, Each, parameters_of
 
 __all__ = ["Tensor"]
@@ -566,7 +566,6 @@ def revived(data: Any, requires_grad: bool, name: Any, grad: Any, scope: Any) ->
 FORWARDS |= {
     np.concatenate: lambda arrays, axis=0: joined(np.concatenate, concatenate, arrays, axis),
     np.stack: lambda arrays, axis=0: joined(np.stack, stack, arrays, axis),
-    np.dot: dot,
     np.amax: np.max,
     np.amin: np.min,
     np.ravel: lambda a: np.reshape(a, -1),
