@@ -528,10 +528,18 @@ print(done)
 """
 
 
-def test_the_sources_of_all_functions_run_alone_with_numpy(tmp_path):
-    """np.linalg and the functions that NumPy lacks among them."""
+NOT_SHORT = [f for f in [*STEPS, *COMPOSED_STEPS] if getattr(np, f.__name__, None) is not f]
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [NOT_SHORT[::2], pytest.param([*STEPS, *COMPOSED_STEPS], marks=pytest.mark.slow)],
+    ids=["not of np", "all"],
+)
+def test_the_sources_of_functions_run_alone_with_numpy(functions, tmp_path):
+    """Those of np.linalg, and those that NumPy lacks, need more than a name."""
     cases = []
-    for seed, first in enumerate([*COMPOSED_STEPS, *STEPS], 2 * 10**4):
+    for seed, first in enumerate(functions, 2 * 10**4):
         with np.errstate(all="ignore"):
             p = derive(build(seed, arrays_for(seed, 5), first)[0])
             expected = [np.asarray(g) for g in gradients(p).values()]
