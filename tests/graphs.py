@@ -1,6 +1,7 @@
 """Random graphs from every op: a step per op, and a builder that is steered by a seed alone."""
 
 import operator
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_mlp import Tensor, TinygradMLPError, functional, grad, mse, relu, scatter
+from tinygrad_mlp.formatting import module_of
 from tinygrad_mlp.graph import record_all
 from tinygrad_mlp.linear_algebra import (
     eigenvectors,
@@ -272,7 +274,7 @@ COMPOSED_STEPS: dict[Any, Step] = {
 """Steps for the functions that are written with others; REGISTERED has no place for them."""
 
 ALL_STEPS = STEPS | COMPOSED_STEPS
-LINALG = {f for f in ALL_STEPS if "linalg" in f.__module__ or "linear_algebra" in f.__module__}
+LINALG = {f for f in ALL_STEPS if re.search("linalg|linear_algebra", module_of(f))}
 """These know no extended precision, which the differences are taken in."""
 WITHOUT_A_NODE = dict(FORWARDS)
 

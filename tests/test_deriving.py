@@ -571,3 +571,12 @@ def test_the_source_runs_alone_with_numpy(tmp_path):
     net.W[0].data, net.W[1].data = np.ones((3, 4)), np.ones((4, 2))
     wanted = p(A0=np.ones((7, 3)), t=np.ones((7, 2)))[0][0].sum()
     assert float(child.stdout) == wanted
+
+
+def test_a_gradient_that_einsum_only_turns_is_an_array_of_its_own():
+    a = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True, name="a")
+    p = derive(np.sum(np.einsum("ij->ji", a) * np.arange(6.0).reshape(3, 2)))
+    (g,) = gradients(p).values()
+    assert g.base is None
+    assert g.flags.writeable
+    np.testing.assert_array_equal(g, np.arange(6.0).reshape(3, 2).T)

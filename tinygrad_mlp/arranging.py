@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .formatting import module_of
 from .graph import Node, Size
 from .lengths import with_batch
 from .printing import Derivation, fresh, is_parameter
@@ -105,7 +106,7 @@ def name_gradients(slopes: list[tuple[Value, Any]]) -> None:
 
 VIEWS = {
     *(np.reshape, np.transpose, np.swapaxes, np.squeeze, np.expand_dims, np.broadcast_to),
-    operator.getitem,
+    *(operator.getitem, np.einsum),
 }
 """Ops whose result may share memory with what they are applied to."""
 
@@ -113,9 +114,8 @@ VIEWS = {
 def may_share(v: Value) -> bool:
     """Whether the array of `v` may share memory with another: a user's own op may do anything."""
     if v.op in VIEWS:
-        return isinstance(v.args[0], Value)
-    module = "numpy" if isinstance(v.op, np.ufunc) else str(v.op.__module__)
-    return module.partition(".")[0] not in ("numpy", __package__)
+        return any(isinstance(a, Value) for a in v.args)
+    return module_of(v.op).partition(".")[0] not in ("numpy", __package__)
 
 
 def as_line(value: Any, like: Any, copy: bool = False) -> Value:

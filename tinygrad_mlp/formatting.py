@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["describe", "name_of", "nearest", "shape_text", "spelled"]
+__all__ = ["describe", "module_of", "name_of", "nearest", "shape_text", "spelled"]
 
 
 def name_of(fun: Any) -> str:
@@ -22,8 +22,16 @@ def spelled(fun: Any) -> str:
     >>> spelled(np.linalg.inv), spelled(np.matmul)
     ('np.linalg.inv', 'np.matmul')
     """
-    module = getattr(fun, "__module__", "numpy")
-    return f"{module}.{name_of(fun)}".replace("numpy", "np", 1)
+    return f"{module_of(fun)}.{name_of(fun)}".replace("numpy", "np", 1)
+
+
+def module_of(fun: Any) -> str:
+    """The name of its module; the ufuncs of NumPy before 2.2 have none.
+
+    >>> module_of(nearest)
+    'tinygrad_mlp.formatting'
+    """
+    return str(getattr(fun, "__module__", "numpy"))
 
 
 def describe(a: Any, default: str = "") -> str:

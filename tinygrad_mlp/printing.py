@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import MissingVJPError
-from .formatting import name_of
+from .formatting import module_of, name_of
 from .graph import Node
 from .ops import mse, relu
 from .values import Length, Number, Value, is_number, is_plain, reads
@@ -241,9 +241,9 @@ class Printer:
             return f"np.{name}"
         if not self.standalone:
             return name
-        if not str(getattr(op, "__module__", "")).startswith("numpy"):
+        if not module_of(op).startswith("numpy"):
             return self.helpers.setdefault(op, fresh(name, {*self.taken, *self.helpers.values()}))
-        return f"np.{op.__module__.partition('.')[2]}.{name}"
+        return f"np.{module_of(op).partition('.')[2]}.{name}"
 
     def mse(self, v: Value) -> tuple[str, int]:
         """Mean squared error in NumPy."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .formatting import name_of
+from .formatting import module_of, name_of
 from .graph import Node, Size
 from .primitives import PRIMITIVES, parameters_of
 
@@ -207,7 +207,7 @@ FOLDABLE: dict[Any, Callable[..., Any]] = {
 
 def hints_of(op: Any) -> Sequence[str | None]:
     """Names for unnamed arrays among the arguments: those of our own ops, as `t` in mse(y, t)."""
-    if str(op.__module__).startswith("numpy") or not isinstance(PRIMITIVES.get(op), tuple):
+    if module_of(op).startswith("numpy") or not isinstance(PRIMITIVES.get(op), tuple):
         return ()
     return parameters_of(op)[0] if PRIMITIVES[op] else ()
 
