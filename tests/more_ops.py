@@ -47,16 +47,21 @@ def case(fun: Any, *shapes: tuple[int, ...], how: Any = (), note: str = "", **kw
     return Case(fun, shapes, lambda f, *a: f(*a, *how), note=note or str(how), **kwargs)
 
 
+def steps(a: Any) -> Any:
+    """The diagonal matrix of 1, 2, 3 ... of the shape and kind of `a`."""
+    ones = np.ones_like(a)
+    return np.tril(np.triu(np.cumsum(ones, axis=-1)))
+
+
 def spd(a: Any) -> Any:
     """A symmetric positive definite matrix made from `a`."""
-    n = a.shape[-1]
-    return a @ np.swapaxes(a, -1, -2) + np.diag(np.arange(1.0, n + 1)).astype(a.dtype)
+    s = a @ np.swapaxes(a, -1, -2)
+    return s + steps(s)
 
 
 def sym(a: Any) -> Any:
     """A symmetric matrix made from `a`, its eigenvalues apart."""
-    n = a.shape[-1]
-    return a + np.swapaxes(a, -1, -2) + 6 * np.diag(np.arange(n)).astype(a.dtype)
+    return a + np.swapaxes(a, -1, -2) + 6 * steps(a)
 
 
 def regular(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
