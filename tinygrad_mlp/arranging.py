@@ -91,9 +91,8 @@ def slopes_of(lowering: Lowering, grads: dict[Any, Any]) -> list[tuple[Value, An
     """Each value and its gradient, latest first; none for what was computed in several places."""
     found: dict[int, list[tuple[Value, Any]]] = {}
     for x in sorted(grads, key=lambda node: -node.index):
-        of = lowering.made[id(x)]
-        if isinstance(of, Value):
-            found.setdefault(id(of), []).append((of, lowering.made[id(grads[x])]))
+        of = lowering.made[id(x)]  # a value: what requires a gradient is no number
+        found.setdefault(id(of), []).append((of, lowering.made[id(grads[x])]))
     return [pairs[0] for pairs in found.values() if len(pairs) == 1]
 
 
