@@ -491,13 +491,13 @@ def test_values_are_those_of_the_graph():
 
 def test_a_long_chain_is_derived_without_recursion_and_in_seconds():
     x = y = Tensor(np.linspace(-1, 1, 3), True, "x")
-    for i in range(20_000):
+    for i in range(5_000):
         y = np.tanh(y) if i % 2 else y * 1.01
     loss = y.sum()
     start = time.perf_counter()
     p = derive(loss)
     p.source()
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < 5
     loss.backward()
     np.testing.assert_array_equal(p(), x.grad)
 

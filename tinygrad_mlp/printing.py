@@ -174,7 +174,7 @@ class Printer:
         """The op of `v` applied to its arguments."""
         op, args = v.op, v.args
         if op not in INFIX and op not in WEAK:  # what needs an array gets one
-            first = len(args) if name_of(op) in dir(np) else 1  # what follows are settings
+            first = len(args) if name_of(op) in vars(np) else 1  # what follows are settings
             typed = [Number(a.number, v.dtype) if is_plain(a) else a for a in args[:first]]
             args = (*typed, *args[first:])
         if op in INFIX and len(args) == 2:
