@@ -33,7 +33,7 @@ LAYERS = (
     ("deriving",),
     ("cards", "rendering", "rounding", "running"),
     ("linewise", "opwise"),
-    ("drawing", "checking", "compiling", "inspecting"),
+    ("anatomy", "drawing", "checking", "compiling", "inspecting"),
     ("marking", "playing", "testing", "training"),
     ("worksheets", "modelling"),
     ("grading",),

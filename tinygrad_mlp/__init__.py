@@ -54,6 +54,7 @@ from .tensor import Tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
+    from .anatomy import draw_anatomy
     from .checking import Comparison, compare, probe
     from .compiling import jit
     from .deriving import Program, derive
@@ -116,6 +117,7 @@ __all__ = [
     "defvjp",
     "derive",
     "draw",
+    "draw_anatomy",
     "elu",
     "fit",
     "gelu",
@@ -161,6 +163,7 @@ _READINGS = {
     "Program": "deriving",
     "derive": "deriving",
     "draw": "drawing",
+    "draw_anatomy": "anatomy",
     "Player": "playing",
     "play": "playing",
     "jit": "compiling",
