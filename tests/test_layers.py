@@ -16,8 +16,8 @@ PACKAGE = Path(tinygrad_mlp.__file__).parent
 
 # A module may import from the rows above its own, not from its own row.
 LAYERS = (
-    ("errors", "formatting"),
-    ("primitives", "serving"),
+    ("errors", "formatting", "cards"),
+    ("showing", "primitives", "serving"),
     ("ops",),
     ("functional", "elementary", "shaping"),
     ("reductions", "linear_algebra"),
@@ -31,7 +31,7 @@ LAYERS = (
     ("lengths", "looping"),
     ("arranging",),
     ("deriving",),
-    ("cards", "rendering", "rounding", "running"),
+    ("rendering", "rounding", "running"),
     ("linewise", "opwise"),
     ("anatomy", "drawing", "checking", "compiling", "inspecting"),
     ("marking", "playing", "testing", "training"),

@@ -183,7 +183,9 @@ def parts_of(net: Any) -> Parts:
         rule = f"A[i+1] = {word}(Z[i+1])" * bool(word)
         after = [word] * (len(weights) - 1) + [""]
     if not weights:
-        given = f"the class {net.__name__}" if isinstance(net, type) else one_line(describe(net), 60)
+        given = (
+            f"the class {net.__name__}" if isinstance(net, type) else one_line(describe(net), 60)
+        )
         raise RenderError(
             f"draw_anatomy: {given} holds no weights: give a network, such as MLP([3, 4, 2]), a "
             f"ManualMLP, a Sequential with Linear layers, or an object with lists W and B."

@@ -374,6 +374,11 @@ class Tensor(Node):
         parts += [f"op={name_of(self.op)}"] if self.op else []
         return f"Tensor({', '.join(parts)})"
 
+    def _repr_html_(self) -> str:
+        from .showing import html_of  # for notebooks alone
+
+        return html_of(self)
+
     def __reduce__(self) -> Any:
         return revived, (self._data, self.requires_grad, self.name, self.grad, self.scope)
 
