@@ -354,17 +354,26 @@ def test_equal_gradients_name_both():
     assert "dF = dy" in cells_of(card_label(card))
 
 
-def test_many_cards_in_one_have_a_second_rim_and_bars():
-    bars = (("zeros", "value", 0.5, "50%"), ("|dW|", "gradient", 2.0, "1e-3"))
-    text = card_label(Card("layer", "", times=8, bars=bars))
-    assert cells_of(text)[1] == "layer  × 8  "
-    widths = [
-        int(td.get("WIDTH"))
-        for td in ET.fromstring(text).iter("TD")
+def test_many_cards_in_one_have_a_second_rim_and_their_lines():
+    text = card_label(Card("layer 0..7", "", "layer", times=8, lines=("a = f(b)", "c = g(a)")))
+    assert cells_of(text)[1] == "layer 0..7  × 8    layer"
+    assert {"a = f(b)", "c = g(a)"} <= set(cells_of(text))
+    assert ET.fromstring(text).get("CELLSPACING") == "3"
+
+
+def bars_of(bars):
+    """Width and height of what is filled."""
+    return [
+        (int(td.get("WIDTH")), int(td.get("HEIGHT")))
+        for td in ET.fromstring(card_label(Card("layer", "", bars=(bars,)))).iter("TD")
         if td.get("BGCOLOR") in cards.BAR.values()
     ]
-    assert widths == [45, 90]
-    assert ET.fromstring(text).get("CELLSPACING") == "3"
+
+
+def test_a_figure_is_a_bar_that_lies_and_several_stand_side_by_side():
+    assert bars_of(("zeros", "value", (0.5,), "50%")) == [(60, 10)]
+    assert bars_of(("|dW|", "gradient", (0.0,), "0")) == [(1, 10)]
+    assert bars_of(("|dW|", "gradient", (0.0, 0.5, 1.0), "0 to 1")) == [(40, 1), (40, 12), (40, 24)]
 
 
 def test_long_formulas_go_over_several_lines():

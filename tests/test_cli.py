@@ -350,6 +350,17 @@ def test_draw_the_loss_of_a_person_in_either_direction_and_level(run):
     assert "sizes" not in json.loads(run("draw", "net.py:loss", "--json")[1])
 
 
+def test_draw_folds_layers_and_leaves_open_what_is_asked_for(run):
+    deep = ("draw", "--sizes", "2,2,2,2,2,2", "-q")
+    out = run(*deep, "--level", "layer")[1]
+    assert "layer 0..3" in out
+    assert "dZ[2] = " not in out
+    assert "dZ[2] = " in run(*deep, "--expand", "layer 1")[1]
+    status, _, err = run(*deep, "--expand", "layer 9")
+    assert status == 2
+    assert "nothing here is called that" in err
+
+
 def test_draw_opens_what_it_wrote(run, monkeypatch):
     opened = []
     monkeypatch.setattr(cli.webbrowser, "open", opened.append)

@@ -13,7 +13,7 @@ from test_opwise import HOSTILE, hostile_net
 
 from tinygrad_mlp import Tensor, derive, drawing, grad, graph, mse, relu, scope, softmax
 from tinygrad_mlp.drawing import draw, svg_ids, to_dot
-from tinygrad_mlp.errors import RenderError, TinygradMLPError
+from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.linewise import line_cards
 from tinygrad_mlp.opwise import op_cards
 from tinygrad_mlp.values import clean
@@ -374,16 +374,17 @@ def chain(n):
 
 
 def test_up_to_500_cards_are_drawn():
-    assert draw(chain(498)).source.count(" label=<<TABLE") == 500 + 1  # and the headline
-    with pytest.raises(RenderError, match=r"501 cards; at most 500 .* Draw a part of it"):
-        draw(chain(499))
+    assert draw(chain(498), "line").source.count(" label=<<TABLE") == 500 + 1  # and the headline
+    with pytest.raises(RenderError, match=r"501 cards; at most 500 .* level='layer', or draw a"):
+        draw(chain(499), "line")
 
 
 def test_a_very_long_chain_is_refused_at_once():
     loss = chain(20_000)
     start = time.perf_counter()
-    with pytest.raises(RenderError, match="20,002 ops; at most 500 cards"):
-        draw(loss)
+    for level in ("op", "line"):
+        with pytest.raises(RenderError, match="20,002 ops; at most 500 cards"):
+            draw(loss, level)
     assert time.perf_counter() - start < 2
 
 
@@ -394,7 +395,7 @@ def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
         loss, best = chain(n), []
         for _ in range(2):
             start = time.perf_counter()
-            assert draw(loss, show="grads").source
+            assert draw(loss, "line", show="grads").source
             best.append(time.perf_counter() - start)
         return min(best)
 
@@ -408,8 +409,10 @@ def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"level": "layer"}, "not available yet"),
-        ({"expand": "layer 0"}, "expand=.*not available yet"),
+        ({"level": "line", "expand": "layer 0"}, "expand=.*level='layer'"),
+        ({"expand": "layer 9"}, "'layer 9'.*nothing here is called that.*'layer 0', 'layer 1'"),
+        ({"expand": 3}, "expand=.*: 3; give the name of a layer"),
+        ({"expand": Tensor(1.0)}, "expand=.*: this Tensor has no name; give"),
         ({"level": "ops"}, r"level='ops'.*use one of 'auto', 'op'"),
         ({"direction": "RL"}, r"direction='RL'.*'TB', 'LR'"),
         ({"show": "all"}, r"show='all'.*'auto', 'grads', 'values', 'shapes'"),
@@ -418,7 +421,7 @@ def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
     ],
 )
 def test_options_that_are_not_there_are_refused(options, text):
-    with pytest.raises(TinygradMLPError, match=text):
+    with pytest.raises(RenderError, match=text):
         draw(small(), **options)
 
 

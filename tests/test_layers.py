@@ -32,7 +32,7 @@ LAYERS = (
     ("arranging",),
     ("deriving",),
     ("rendering", "rounding", "running"),
-    ("linewise", "opwise"),
+    ("folding", "linewise", "opwise"),
     ("anatomy", "drawing", "checking", "compiling", "inspecting"),
     ("marking", "playing", "testing", "training"),
     ("worksheets", "modelling"),

@@ -54,10 +54,15 @@ class Card(NamedTuple):
     caption: str = ""  # what stands above its gradient: dF = dy
     total: tuple[Row, ...] = ()  # that line, where several cards hold a term of it, and its steps
     same: int | None = None  # a chip: one more use of what is on that card
+    lines: tuple[str, ...] = ()  # of code, where several cards are folded into one
     times: int = 1  # so many like layers are folded into it
-    bars: tuple[tuple[str, str, float, str], ...] = ()  # text, value or gradient, 0 to 1, figure
+    bars: tuple["Bars", ...] = ()
     mark: Any = None  # what a comparison says of the gradient
     cause: tuple[str, ...] = ()  # what went wrong here, line by line
+
+
+Bars = tuple[str, str, tuple[float, ...], str]
+"""Figures of a layer or of several: a word, value or gradient, from 0 to 1, in words."""
 
 
 def spine_of(parents: Sequence[Sequence[int]], late: Sequence[bool]) -> list[int | None]:
@@ -166,6 +171,7 @@ DATA = "#475569"
 RESULT = "#dfe5ec"
 PARAMETER = "#0072b2"
 LOSS = "#007a5a"
+LAYER = "#4b3f8f"
 GRADIENT = "#c2410c"
 GRADIENT_GROUND = "#fff3ea"
 SHAPE = "#a6541f"  # comments on gradients
@@ -188,6 +194,7 @@ NIGHT = {
     RESULT: "#2b3541",
     PARAMETER: "#1f6fa8",
     LOSS: "#1b7a5f",
+    LAYER: "#5a4db0",
     GRADIENT: "#ff9d5c",
     GRADIENT_GROUND: "#2a1d14",
     SHAPE: "#c98d63",
@@ -234,6 +241,7 @@ HEADERS = {
     "parameter": (PARAMETER, GROUND),
     "result": (RESULT, INK),
     "loss": (LOSS, GROUND),
+    "layer": (LAYER, GROUND),
 }
 """Role -> ground and ink of the header; results on the way have no role."""
 
@@ -278,6 +286,7 @@ def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
         code = code_lines(f"{card.name} = {card.formula}", INK, 11)
         comment = font(card.comment and f"  # {card.comment}", MUTED, 9.5, "Courier")
         rows.append(row(code + comment))
+    rows += [row(code_lines(text, INK, 11)) for text in card.lines]
     blocks = [
         (*block(caption, array, color, heat, other), name, title)
         for name, title, caption, array, color, other in arrays_of(card, status)
@@ -365,20 +374,35 @@ def code_lines(text: str, color: str, size: float) -> str:
     return '<BR ALIGN="LEFT"/>'.join(font(part, color, size, "Courier") for part in parts)
 
 
-def bar_row(bar: tuple[str, str, float, str]) -> str:
-    """A figure as a bar from 0 to 1, with words before and after it."""
-    text, kind, share, figure_text = bar
+def bar_row(bars: Bars) -> str:
+    """Figures from 0 to 1, with words before and after them: one lies, several stand in a row."""
+    text, kind, shares, figure_text = bars
     color = BAR[GRADIENT if kind == "gradient" else MUTED]
-    full, height = 90, 8
-    wide = max(1, round(full * min(max(share, 0.0), 1.0)))
-    filled = f'<TD {FIXED} WIDTH="{wide}" HEIGHT="{height}" BGCOLOR="{color}"></TD>'
-    rest = f'<TD {FIXED} WIDTH="{full + 1 - wide}" HEIGHT="{height}"></TD>'
-    drawn = table(f"<TR>{filled}{rest}</TR>", full + 1, height)
-    cells = (
-        f'<TD ALIGN="LEFT" WIDTH="70">{font(text, MUTED, 9)}</TD><TD>{drawn}</TD>'
-        f'<TD ALIGN="LEFT">{font(figure_text, MUTED, 9)}</TD>'
+    full = 120
+    if len(shares) == 1:
+        tall, long = 10, max(1, round(full * shares[0]))
+        drawn = table(
+            f"<TR>{patch(long, tall, color)}{patch(full + 1 - long, tall)}</TR>", full, tall
+        )
+    else:
+        tall, wide, columns = 24, full // len(shares), ""
+        for share in shares:
+            high = max(1, round(tall * share))
+            upper, lower = patch(wide, tall + 1 - high), patch(wide, high, color)
+            column = table(f"<TR>{upper}</TR><TR>{lower}</TR>", wide, tall + 1)
+            columns += f'<TD {FIXED} WIDTH="{wide}" HEIGHT="{tall + 1}">{column}</TD>'
+        drawn = table(f"<TR>{columns}</TR>", wide * len(shares), tall + 1)
+    parts = ((font(text, MUTED, 10), 66), (drawn, full + 8), (font(figure_text, INK, 10), 92))
+    cells = "".join(
+        f'<TD ALIGN="LEFT" {FIXED} WIDTH="{width}" HEIGHT="{tall + 4}">{part}</TD>'
+        for part, width in parts
     )
-    return row(f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2"><TR>{cells}</TR></TABLE>')
+    return row(table(f"<TR>{cells}</TR>", sum(width for _, width in parts), tall + 4))
+
+
+def patch(wide: int, tall: int, color: str = "") -> str:
+    """A cell of one colour; of none, the ground that bars stand on."""
+    return f'<TD {FIXED} WIDTH="{wide}" HEIGHT="{tall}" BGCOLOR="{color or RESULT}"></TD>'
 
 
 Block = tuple[str, int, int]

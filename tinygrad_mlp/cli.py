@@ -277,7 +277,7 @@ def draw_command(args: argparse.Namespace) -> int:
     loss = loss_given(args, "draw")
     if args.open and args.output is None:
         raise DataError("draw: --open needs a file to open: -o net.svg.")
-    drawing = draw(loss, args.level, args.direction, args.show)
+    drawing = draw(loss, args.level, args.direction, args.show, args.expand)
     document: dict[str, Any] = head(args)
     if args.sizes:
         document |= {"sizes": args.sizes, "batch": args.batch}
@@ -731,7 +731,10 @@ def parser() -> Parser:
         option("--batch", type=number, default=3, metavar="N", help="samples in the batch (3)")
     option = added["draw"].add_argument
     option("-o", "--output", type=Path, metavar="FILE", help="net.svg, .png, .pdf or .dot")
-    option("--level", choices=["auto", "line", "op"], default="auto", help="a card per line, or op")
+    levels = ["auto", "layer", "line", "op"]
+    option("--level", choices=levels, default="auto", help="a card per layer, line or op")
+    what = "leave a layer open where others are folded: 'layer 3'; may be repeated"
+    option("--expand", action="append", metavar="NAME", help=what)
     option("--direction", choices=["TB", "LR"], default="TB", help="down, or from left to right")
     what = "everything, the forward pass alone, or formulas without numbers (grads)"
     option("--show", choices=["grads", "values", "shapes"], default="grads", help=what)

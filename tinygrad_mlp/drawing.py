@@ -30,7 +30,8 @@ from .cards import (
     style_sheet,
     tint,
 )
-from .errors import RenderError, TinygradMLPError
+from .errors import RenderError
+from .folding import fold
 from .formatting import describe
 from .graph import Node
 from .linewise import line_cards, with_lines
@@ -44,8 +45,14 @@ __all__ = ["draw", "svg_ids", "to_dot"]
 LIMIT = 500
 """So many cards are drawn; their layout takes seconds, and grows faster than their number."""
 
+MANY = 40
+"""A graph of more cards is folded, unless a level is asked for."""
+
 OPS_IN_A_LINE = 8
-"""So many ops stand in one line at most: a graph of more per card is not even derived."""
+"""So many ops stand in one line at most: for a card a line, a graph of more is not even derived."""
+
+DERIVED = 1500
+"""To be folded, a graph of so many ops is derived; a larger one is folded op by op, in no time."""
 
 HEAT_LIMIT = 60
 """In a graph of more cards, large arrays are four figures instead of a heat map."""
@@ -76,13 +83,19 @@ def draw(
         Usually a scalar; any other result is drawn without gradients. Of several results the graph
         that leads to them is drawn: with what ``grad(..., create_graph=True)`` returns, that is the
         graph of the backward pass, ``draw([loss, *grads])``.
-    level : {"auto", "line", "op"}
-        A card per line of the derived program, or a card per op. "auto" is "line".
+    level : {"auto", "layer", "line", "op"}
+        A box per layer, a card per line of the derived program, or a card per op. A layer is what
+        was computed in one `scope` or module; without any, steps that repeat. Like layers in a row
+        are one box with a double rim, in which bars stand for each of them. "auto" is "line" for up
+        to 40 cards, else "layer".
     direction : {"TB", "LR"}
         From top to bottom, or from left to right.
     show : {"auto", "grads", "values", "shapes"}
         What the cards hold. "grads": everything. "values": the forward pass alone. "shapes":
         formulas without numbers. "auto" is "grads" if a backward pass has been run, else "values".
+    expand : str, Tensor or list of these, optional
+        What stays open where the rest is folded: a layer ("layer 3"), what is in it, or a whole run
+        ("layer 3..22").
     check : Comparison, optional
         What `compare` returned for a backward pass written by hand: each of its gradients stands
         on the card it belongs to. Where it goes wrong first, both are shown, wrong entries boxed,
@@ -97,9 +110,7 @@ def draw(
     Raises
     ------
     RenderError
-        If `loss` is no Tensor, the graph has more than 500 cards, or an option has no such value.
-    TinygradMLPError
-        For what cannot be drawn yet: `expand`, level "layer".
+        If `loss` is no Tensor, there are more than 500 cards, or an option has no such value.
 
     Examples
     --------
@@ -113,10 +124,6 @@ def draw(
     y = x @ w   # 1×1  loss
     no gradient yet: call backward()
     """
-    if expand is not None:
-        raise TinygradMLPError("draw(expand=...) is not available yet.")
-    if level == "layer":
-        raise TinygradMLPError("draw(level='layer') is not available yet; 'line' and 'op' are.")
     one_of("level", level, ("auto", "op", "line", "layer"))
     one_of("direction", direction, ("TB", "LR"))
     one_of("show", show, ("auto", "grads", "values", "shapes"))
@@ -130,23 +137,53 @@ def draw(
             raise RenderError(
                 f"draw: a Tensor is drawn, usually the loss, not {describe(result)[:60]}."
             )
-    by_op = level == "op" or all(result.op is None for result in results)
+    if expand is not None and level not in ("auto", "layer"):
+        raise RenderError(
+            f"draw(expand=..., level={level!r}): what is folded can be opened; use level='layer'."
+        )
     nodes = len(ancestors(*results))
-    if nodes > LIMIT * (1 if by_op else OPS_IN_A_LINE):
+    if nodes > {"op": LIMIT, "line": LIMIT * OPS_IN_A_LINE}.get(level, nodes):
         raise too_large(results[-1], nodes, "ops")
-    if by_op:
+    leaves = all(result.op is None for result in results)
+    many = nodes > DERIVED and level != "line" and check is None
+    if level == "op" or leaves or many:
         cards, notes = op_cards(results, show)
         if any(card.carries for card in cards):
             cards = with_lines(cards, results[0])
     else:
         shown = "grads" if check is not None and show == "auto" else show
         cards, notes = line_cards(results, shown, getattr(check, "marks", None))
-        # auto: above about 40 cards, folded ones will be drawn in place of these
         if check is not None:
             cards = with_causes(cards, check.causes)
+    whole = ""
+    if level == "layer" or expand is not None or (level == "auto" and len(cards) > MANY):
+        whole = summary(cards)
+        folded = fold(cards, parts_of(expand, cards))
+        note = folded.note
+        if level == "layer" and not note:
+            note = 'nothing repeats and nothing has a name: with scope("block 1"): ... gives one'
+        cards, whole = folded.cards, "; ".join(filter(None, (whole, note)))
     if len(cards) > LIMIT:
-        raise too_large(results[-1], len(cards), "cards")
-    return to_dot(cards, notes, direction, check)
+        raise too_large(results[-1], len(cards), "cards after folding" if whole else "cards")
+    return to_dot(cards, notes, direction, check, whole)
+
+
+def parts_of(expand: Any, cards: list[Card]) -> list[str]:
+    """The names of what is to stay open: what was asked for, and where a check found a mistake."""
+    asked = expand if isinstance(expand, (list, tuple)) else [] if expand is None else [expand]
+    names = []
+    for part in asked:
+        name = (part.scope or part.name) if isinstance(part, Node) else part
+        if not isinstance(name, str):
+            what = "this Tensor has no name" if isinstance(part, Node) else describe(part)[:60]
+            raise RenderError(
+                f"draw(expand=...): {what}; give the name of a layer or a card, or a Tensor with a "
+                f"name, or a list of these."
+            )
+        names.append(one_line(name))
+    return names + [
+        card.name for card in cards if card.cause or getattr(card.mark, "status", "") == "wrong"
+    ]
 
 
 def with_causes(cards: list[Card], causes: Sequence[Any]) -> list[Card]:
@@ -166,9 +203,12 @@ def with_causes(cards: list[Card], causes: Sequence[Any]) -> list[Card]:
 
 def too_large(loss: Node, n: int, what: str) -> RenderError:
     """The error for a graph that a picture would be no help with."""
+    way = "Fold it with level='layer', or"
+    if what.endswith("folding"):
+        way = "Name its parts, with scope('block 1'): ..., so that like ones are folded, or"
     return RenderError(
         f"draw: the graph of {describe(loss)} has {n:,} {what}; at most {LIMIT} cards are drawn. "
-        f"Draw a part of it, draw(h) of an early result h, or a net with fewer layers."
+        f"{way} draw a part of it, draw(h) of an early result h."
     )
 
 
@@ -195,9 +235,13 @@ GRAPH = {
 
 
 def to_dot(
-    cards: list[Card], notes: list[str], direction: str = "TB", check: Any = None
+    cards: list[Card],
+    notes: list[str],
+    direction: str = "TB",
+    check: Any = None,
+    whole: str = "",
 ) -> "Drawing":
-    """The picture of the cards."""
+    """The picture of the cards; of folded ones, `whole` says what they were before."""
     from .rendering import Drawing  # graphviz takes longer to load than all of ours
 
     down = direction == "TB"
@@ -206,15 +250,15 @@ def to_dot(
             **GRAPH,
             "rankdir": direction,
             "nodesep": "0.35" if down else "0.45",
-            "label": f"<{title(cards, notes, check)}>",
+            "label": f"<{title(cards, notes, check, whole)}>",
         },
         node_attr={"shape": "plain", "fontname": "Helvetica"},
         edge_attr={"color": DATA, "penwidth": "1.4", "arrowsize": "0.7"},
     )
     drawing.style = style_sheet()
-    drawing.listing = listing(cards, notes)
+    drawing.listing = listing(cards, [*([whole] if whole else []), *notes])
     drawing.titles = {f"n{k}": spoken(card) for k, card in enumerate(cards)}
-    drawing.alt = alt_text(cards, notes)
+    drawing.alt = alt_text(cards, notes, whole)
     sides = sides_of(cards)
     scopes = [card.scope for card in cards]
     for leaf, op in sides.items():
@@ -389,17 +433,18 @@ def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
 # --- words ----------------------------------------------------------------------------------------
 
 
-def title(cards: list[Card], notes: list[str], check: Any = None) -> str:
+def title(cards: list[Card], notes: list[str], check: Any = None, whole: str = "") -> str:
     """Headline, what must be said, and the legend, as a table."""
     last = [card.name for card in cards if card.role in ("loss", "result")] or [cards[-1].name]
-    backward = any(card.gradient is not None or card.backward for card in cards)
+    backward = any(card.gradient is not None or card.carries for card in cards)
     names = last if len(last) <= 5 else [*last[:4], f"{len(last) - 4} more"]
     head = f"{', '.join(names)}{'' if len(last) > 1 else ', forward'}"
     head += " and backward" * backward
-    subtitle = summary(cards)
+    subtitle = whole or summary(cards)
     if check is not None:
         head, subtitle = verdict(check)
-    rows = [row(font(head, INK, 17, tag="B")), row(font(subtitle, MUTED, 11))]
+    said = dict.fromkeys(filter(None, (subtitle, whole)))
+    rows = [row(font(head, INK, 17, tag="B")), *(row(font(text, MUTED, 11)) for text in said)]
     for cause in check.causes[:3] if check is not None else ():
         rows.append(row(font(one_line(cause.text, 100), FAULT, 11, tag="B")))
     rows += [row(font(note, GRADIENT, 11, tag="B")) for note in notes]
@@ -456,20 +501,24 @@ def counted(n: int, noun: str) -> str:
     >>> counted(1, "op"), counted(2, "op")
     ('1 op', '2 ops')
     """
-    return f"{n} {noun}{'s' * (n != 1)}"
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def spoken(card: Card) -> str:
     """A card in a few words, for who hears the picture or points at it."""
     said = [f"{card.name}, {card.shape}", card.role, card.formula and f"= {card.formula}"]
-    return ", ".join(filter(None, [*said, *card.notes, *card.faults]))
+    return ", ".join(filter(None, [*said, *card.lines, *card.notes, *card.faults]))
 
 
-def alt_text(cards: list[Card], notes: list[str]) -> str:
+def alt_text(cards: list[Card], notes: list[str], whole: str = "") -> str:
     """The whole picture in words."""
-    made = [f"{card.name} = {card.formula}" for card in cards if card.formula]
+    made = [
+        f"{card.name} = {card.formula}" if card.formula else f"{card.name}: {card.lines[-1]}"
+        for card in cards
+        if card.formula or card.lines
+    ]
     shown = made if len(made) <= 12 else [*made[:10], f"{len(made) - 11} more", made[-1]]
-    return "; ".join([f"Graph of {cards[-1].name}, {summary(cards)}", *shown, *notes])
+    return "; ".join([f"Graph of {cards[-1].name}, {whole or summary(cards)}", *shown, *notes])
 
 
 def listing(cards: list[Card], notes: list[str]) -> str:
