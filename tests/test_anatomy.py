@@ -94,6 +94,14 @@ def test_listing_has_every_box_with_its_shape():
     )
 
 
+def test_who_hears_the_picture_is_told_what_is_on_it():
+    assert draw_anatomy(small()).alt.startswith(
+        "ManualMLP: 2 → 3 → 1 neurons; 13 parameters: 2 weight matrices and 2 bias vectors; "
+        "A[0] 2×2 layer 0, the input x; W[0] 2×3 from layer 0 to layer 1"
+    )
+    assert draw_anatomy(trained([3, *[5] * 25, 2])).alt.endswith("; B[2] 5 added to layer 3; ...")
+
+
 def test_nothing_in_the_network_is_changed():
     net = trained([3, 4, 2], 5)
     before = [(p.data.copy(), p.grad, p.name) for p in net.parameters()]

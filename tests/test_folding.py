@@ -259,6 +259,19 @@ def test_steps_that_repeat_are_found(functions, found):
     assert names(chain(functions)) == ["x", *found, "L"]
 
 
+def test_a_run_does_not_fork():
+    cards = chain(["tanh"] * 5)[:-1]
+    twin = Card("k", "2", formula="tanh(h3)", parents=(4,), spine=4)
+    loss = Card("L", "scalar", "loss", formula="sum(h4 * k)", parents=(5, 6), spine=5)
+    assert names([*cards, twin, loss]) == ["x", "h0..4", "k", "L"]
+
+
+def test_the_last_card_stays_the_last_and_other_results_stay():
+    cards = chain(["tanh"] * 9)
+    late = Card("R", "2", "result", formula="exp(x)", parents=(0,), spine=0)
+    assert names([*cards, late]) == ["x", "h0..8", "L", "R"]
+
+
 def test_a_run_of_steps_counts_them_as_its_name_does():
     run = box(chain(["tanh", "sin"] * 50), "h1..99")
     assert run.lines == ("h0 = tanh(x)", "h1 = sin(h0)")

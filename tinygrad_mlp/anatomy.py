@@ -136,7 +136,6 @@ def draw_anatomy(net: Any) -> "Drawing":
             "id": "anatomy",
             "pad": "0",
             "outputorder": "nodesfirst",
-            "tooltip": f"{headline(parts)}. {subtitle(parts)}",
         },
         node_attr={
             "shape": "plaintext",
@@ -148,6 +147,9 @@ def draw_anatomy(net: Any) -> "Drawing":
     )
     drawing.style = style_sheet()
     drawing.listing = listing(parts)
+    boxes = [" ".join(line.split()) for line in drawing.listing.splitlines()]
+    shown = [*boxes[:9], *["..."] * (len(boxes) > 9)]
+    drawing.alt = "; ".join([headline(parts), subtitle(parts), *shown])
     page: list[str] = []
     put(page, 0, 0, WIDTH, HEIGHT, shape="box", style="filled", fillcolor=GROUND, color=GROUND)
     say(page, 24, 14, headline(parts), 20, bold=True)
@@ -357,9 +359,11 @@ def panel(page: list[str], x: float, y: float, w: float, h: float, *, sign: str,
     say(page, x + 44, y + 11, text, 13, bold=True)
 
 
-def box(page: list[str], skew: float, pen: float = 1) -> None:
-    """Begin a group of boxes that lean as `skew` says: the boxes of a plane, or upright ones."""
-    lean = f' orientation="90" skew="{skew:.4g}"' if skew else ""
+def begin(
+    page: list[str], pen: float = 1, wide: float = 1, high: float = 1, slope: float = 0
+) -> None:
+    """Begin a group of boxes that lean like the plane they are in."""
+    lean = f' orientation="90" skew="{skew_of(wide, high, slope):.4g}"' if slope else ""
     page.append(
         f'{{ node [shape="polygon" sides="4" style="filled" color="{LINE}" penwidth="{pen:g}" '
         f'fontcolor="{ON_TINT}"{lean}]'
@@ -402,7 +406,7 @@ def largest(a: Any) -> float:
 
 def legend(page: list[str]) -> None:
     """What the colours mean, in the corner."""
-    box(page, 0)
+    begin(page)
     for x, sign, v in ((WIDTH - 144, "+", 1.0), (WIDTH - 126, "-", -1.0)):
         put(page, x, 42, 18, 15, sign, fillcolor=tint(v, 1.4), fontsize=10)
     page.append("}")
@@ -518,14 +522,13 @@ def draw_plane(page: list[str], w: Part, plane: Plane, x: float, y: float) -> No
     """A matrix as a plane, with its upper left corner at (x, y)."""
     width, height, slope = plane.columns * plane.wide, plane.rows * plane.high, plane.slope
     whole = {"tooltip": f"{w.name}  {size_text(w.shape)}"}
-    box(page, skew_of(width, height, slope), 1.4)
+    begin(page, 1.4, width, height, slope)
     put(page, x + 5, y - 4, width, height + slope * width, **whole, color=LINE, fillcolor=LINE)
     put(page, x, y, width, height + slope * width, **whole, color=DATA, fillcolor=GROUND)
     page.append("}")
     if w.numbers is not None:
-        box(page, skew_of(plane.wide, plane.high, plane.slope), 0.6)
-        entries(page, w, plane, x, y)
-        page.append("}")
+        shown = w.numbers if plane.printed else block_means(w.numbers.astype(np.float64))
+        entries(page, w, shown, plane, x, y)
     last = (plane.rows - 1, plane.columns - 1)
     for r in range(plane.rows) if plane.printed else (0, last[0]):
         n = r if r < last[0] else w.shape[0] - 1
@@ -539,22 +542,18 @@ def draw_plane(page: list[str], w: Part, plane: Plane, x: float, y: float) -> No
     say(page, at, y - 36, size_text(w.shape), 11, MUTED)
 
 
-def entries(page: list[str], w: Part, plane: Plane, x: float, y: float) -> None:
-    """The numbers of a plane in its boxes, or the means of its blocks as colours."""
-    numbers = w.numbers if plane.printed else block_means(w.numbers.astype(np.float64))
+def entries(page: list[str], a: Part, numbers: Any, plane: Plane, x: float, y: float) -> None:
+    """Numbers of an array in their boxes, or the means of its blocks as colours."""
+    wide, high, slope = plane.wide, plane.high, plane.slope
     top = largest(numbers)
+    begin(page, 0.6, wide, high, slope)
     for r, row in enumerate(numbers.tolist()):
         for c, v in enumerate(row):
-            text, style = cell(v, top, f"{w.name}[{r}, {c}]" * plane.printed)
-            put(
-                page,
-                x + c * plane.wide,
-                y + r * plane.high + plane.slope * c * plane.wide,
-                plane.wide,
-                plane.high + plane.slope * plane.wide,
-                text,
-                **style,
-            )
+            at = f"{r}, {c}" if len(a.shape) > 1 else f"{c}"
+            text, style = cell(v, top, f"{a.name}[{at}]" * plane.printed)
+            left, upper = x + c * wide, y + r * high + c * slope * wide
+            put(page, left, upper, wide, high + slope * wide, text, **style)
+    page.append("}")
 
 
 def point_out(page: list[str], w: Part, plane: Plane, x: float, y: float, below: float) -> None:
@@ -562,7 +561,7 @@ def point_out(page: list[str], w: Part, plane: Plane, x: float, y: float, below:
     r, c = pointed(w)
     k, j = r * plane.rows // w.shape[0], c * plane.columns // w.shape[1]
     left, upper = x + j * plane.wide, y + k * plane.high + plane.slope * j * plane.wide
-    box(page, skew_of(plane.wide, plane.high, plane.slope), 2.2)
+    begin(page, 2.2, plane.wide, plane.high, plane.slope)
     size = (plane.wide, plane.high + plane.slope * plane.wide)
     put(page, left, upper, *size, style="solid", color=GRADIENT)
     page.append("}")
@@ -583,48 +582,26 @@ def samples(page: list[str], parts: Parts) -> None:
     say(page, left + wide - 12, top + 13, size_text(x.shape), 11, MUTED, to="r")
     say(page, left + 12, top + tall - 22, parts.notes[0], 10, MUTED)
     if x.numbers is None:
-        box(page, 0)
+        begin(page)
         for k in range(3):
             put(page, left + 40, top + 54 + 30 * k, wide - 80, 24, style="dashed", color=FRAME)
         page.append("}")
         return
-    each = min(WIDE - 10.0, (wide - 50) / x.shape[-1])
-    printed = each >= NARROW
-    if printed:
-        numbers, shown, high, step = x.numbers, chosen(len(x.numbers)), 20.0, 23.0
+    n, k = x.numbers.shape
+    each = min(WIDE - 10.0, (wide - 50) / k)
+    if each >= NARROW:
+        rows = n if n <= PLACES else PLACES - 1
+        numbers, plane = x.numbers[:rows], Plane(rows, k, each, 22, 0, True)
     else:
         numbers = block_means(x.numbers.astype(np.float64))
-        shown, each = [*range(len(numbers))], min(14.0, 196 / numbers.shape[1])
-        high = step = min(20.0, 112 / len(numbers))
-    at = left + 6 + (wide - numbers.shape[1] * each) / 2
-    y = top + 40 + (130 - step * len(shown)) / 2
-    of = largest(numbers[[r for r in shown if r is not None]])
-    for r in shown:
-        if r is None:
-            say(page, at, y + 3, f"... {left_out(len(numbers))}", 9.5, MUTED)
-        else:
-            bar(page, f"{x.name}[{r}, ", numbers[r].tolist(), of, at, y, each, high, printed)
-            say(page, at - 5, y + 3, str(r) * printed, SMALL, MUTED, to="r")
-        y += step
-
-
-def bar(
-    page: list[str],
-    name: str,
-    numbers: list[Any],
-    top: float,
-    x: float,
-    y: float,
-    wide: float,
-    high: float,
-    printed: bool,
-) -> None:
-    """Numbers side by side, or their colours."""
-    box(page, 0, 0.6)
-    for k, v in enumerate(numbers):
-        text, style = cell(v, top, f"{name}{k}]" * printed)
-        put(page, x + k * wide, y, wide, high, text, **style)
-    page.append("}")
+        rows, k = numbers.shape
+        plane = Plane(rows, k, min(14, 196 / k), min(20, 112 / rows), 0, False)
+    at, y = left + 6 + (wide - k * plane.wide) / 2, top + 103 - plane.high * rows / 2
+    entries(page, x, numbers, plane, at, y)
+    for r in range(rows * plane.printed):
+        say(page, at - 5, y + 22 * r + 5, str(r), SMALL, MUTED, to="r")
+    if plane.printed and rows < n:
+        say(page, at, y + 22 * rows + 4, f"... {n - rows:,} more", 9.5, MUTED)
 
 
 def signals(page: list[str], parts: Parts) -> None:
@@ -675,7 +652,7 @@ def stack(
             length = max(b.shape[-1] * each, 30)
             x = middle - length / 2
             whole = {"fillcolor": GROUND, "tooltip": f"{b.name}  {size}"}
-            box(page, 0)
+            begin(page)
             for k in (2, 1) if deep and b.shape[0] not in (0, 1) else ():
                 put(page, x + 3 * k, y - 3 * k, length, high, **whole)
             line = {"style": "dashed", "color": FRAME} if b.numbers is None else {"color": DATA}
@@ -684,9 +661,8 @@ def stack(
         if b.numbers is not None:
             row, printed = b.numbers[:1], each >= NARROW
             row = row if printed else block_means(row.astype(np.float64))
-            name = f"{b.name}[0, " if len(b.shape) > 1 else f"{b.name}["
-            numbers = row[0].tolist()
-            bar(page, name, numbers, largest(row), x, y, length / len(numbers), high, printed)
+            k = row.shape[1]
+            entries(page, b, row, Plane(1, k, length / k, high, 0, printed), x, y)
         y += step
 
 
