@@ -198,6 +198,7 @@ def test_demo_reads_the_digits_of_others_whatever_the_seed(monkeypatch):
     assert np.median(accuracies) >= 0.965
 
 
+@pytest.mark.slow
 @pytest.mark.dot
 def test_demo_as_json_is_one_document_and_the_seed_decides(run):
     status, out, err = run("demo", "--json", "-q", "-o", "there", "--seed", "3")
@@ -243,6 +244,7 @@ def test_demo_without_the_package_graphviz_draws_nothing_and_says_so(run, monkey
     assert list(Path("tinygrad-mlp-demo").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_demo_without_matplotlib_and_tqdm(run, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
@@ -259,6 +261,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_demo_on_a_terminal_has_a_progress_bar(run, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

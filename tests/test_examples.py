@@ -30,10 +30,15 @@ def extra_of(path):
     return found[1] if found else ""
 
 
-PLAIN = [path for path in EXAMPLES if not extra_of(path)]
+SLOW = {"10_digits"}
+PLAIN = [
+    pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem)
+    for path in EXAMPLES
+    if not extra_of(path)
+]
 
 
-@pytest.mark.parametrize("path", PLAIN, ids=name_of)
+@pytest.mark.parametrize("path", PLAIN)
 def test_example_runs_and_prints_what_it_teaches(path, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
     env["OPENBLAS_NUM_THREADS"] = "1"  # a second thread that waits counts as time of the processor

@@ -461,6 +461,7 @@ def seconds(cards):
     return time.process_time() - start
 
 
+@pytest.mark.slow
 def test_twenty_thousand_cards_are_folded_in_linear_time():
     small, large = (
         min(seconds(chain(["tanh", "sin"] * n)) for _ in range(2)) for n in (2500, 10000)

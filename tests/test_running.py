@@ -167,6 +167,7 @@ def test_after_a_stop_there_is_nothing_but_the_same_stop(start):
             thing.more = 2
 
 
+@pytest.mark.slow
 def test_a_file_that_closes_the_pipe_and_stays_is_not_waited_for(start):
     source = "import os, time\nos.closerange(3, 30)\ntime.sleep(60)"
     begin = time.perf_counter()
@@ -175,6 +176,7 @@ def test_a_file_that_closes_the_pipe_and_stays_is_not_waited_for(start):
     assert time.perf_counter() - begin < 15
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_file_that_stops_listening_is_not_waited_for(start):
     """More than a pipe holds can then not be written."""
