@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tinygrad_mlp import cli, grading, manual
-from tinygrad_mlp.checking import Comparison, Row
 from tinygrad_mlp.deriving import derive
 from tinygrad_mlp.grading import Grade, as_csv, as_page, coloured, grade, loss_for, overview
+from tinygrad_mlp.judging import Comparison, Row
 
 RIGHT = """
 import numpy as np

@@ -55,13 +55,15 @@ from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 if TYPE_CHECKING:
     from .anatomy import draw_anatomy
-    from .checking import Comparison, compare, probe
+    from .checking import compare
     from .compiling import jit
     from .deriving import Program, derive
     from .drawing import draw
     from .inspecting import checked
+    from .judging import Comparison
     from .marking import cmp, cmp_lines
     from .playing import Player, play
+    from .probing import probe
     from .saving import load, save
     from .testing import gradcheck
     from .training import accuracy, fit, plot_history, r_squared
@@ -155,9 +157,9 @@ __all__ = [
 ]
 
 _READINGS = {
-    "Comparison": "checking",
+    "Comparison": "judging",
     "compare": "checking",
-    "probe": "checking",
+    "probe": "probing",
     "cmp": "marking",
     "cmp_lines": "marking",
     "Program": "deriving",

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .checking import Comparison, Row, compare, drawn, one_line, probe
+from .checking import compare
 from .deriving import Program, derive
 from .errors import DataError, TinygradMLPError
+from .judging import Comparison, Row, one_line
 from .nn import MLP
 from .ops import mse
+from .probing import drawn, probe
 from .running import Process, Stopped
 from .tensor import Tensor
 from .worksheets import as_type, mark_lines, sheet_of
@@ -93,7 +95,8 @@ class Grade(NamedTuple):
         c = self.comparison
         document: dict[str, Any] = {"ok": False} if c is None else c.to_dict()
         if hint and c is not None:
-            document.pop("causes")
+            for key in ("causes", "facts", "marks"):
+                document.pop(key)
             document["notes"] = list(filter(told, c.notes))
             document["rows"] = [{"name": row.name, "ok": row.ok} for row in c.table]
         return {

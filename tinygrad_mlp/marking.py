@@ -11,20 +11,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from .checking import (
-    Claim,
-    Comparison,
-    Row,
-    as_array,
-    check_unchanged,
-    compare_claims,
-    judge,
-    number,
-    precision,
-)
+from .checking import Claim, check_unchanged, compare_claims, precision
 from .errors import GradientError
 from .formatting import describe, nearest
 from .graph import LAST, Node, toposort, unbroadcast
+from .judging import Comparison, Row, as_array, judge, number
 from .ops import relu
 from .primitives import PRIMITIVES
 from .rounding import Truth, run_again, truths

@@ -21,7 +21,7 @@ from .primitives import PRIMITIVES
 from .shaping import scattered_along
 from .tensor import Tensor
 
-__all__ = ["Truth", "truths"]
+__all__ = ["Truth", "coarsest", "recording", "run_again", "truths"]
 
 SAFETY = 4
 """For other ops: a standard deviation is taken to be so much larger than the largest difference of
@@ -76,6 +76,13 @@ def truths(
             else measured(fine[node]._data, coarse[node]._data, info)
             for node, gradient in wanted
         ], note
+
+
+def coarsest(order: list[Node], arrays: list[Any]) -> Any:
+    """The coarsest floating point type among the leaves of a graph and some arrays."""
+    every = [node.values[i] for node in order for i in node.needs if node.args[i].op is None]
+    dtypes = {a.dtype for a in [*every, *arrays] if a.dtype.kind == "f"} | {np.dtype(float)}
+    return max(dtypes, key=lambda dtype: float(np.finfo(dtype).eps))
 
 
 # --- again ----------------------------------------------------------------------------------------

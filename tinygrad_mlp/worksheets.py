@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .checking import Comparison, Row, as_array, judge
 from .deriving import Program, derive
 from .emitting import Function, helper_sources
 from .errors import DataError
+from .judging import Comparison, Row, as_array, judge
 from .marking import LIMIT, hint, scaled
 from .rounding import Truth, measured
 from .serving import run_lines, stored

@@ -1,0 +1,723 @@
+"""Why gradients are wrong: look for changes of the derived lines that give the person's numbers.
+
+Gradients are taken in the order of the derivation. For the first that differs, every change of
+every line that it depends on, and on which no right gradient depends, is simulated; one is a cause
+only if it gives the person's numbers up to rounding, on each set of data. It is then kept, and the
+next gradient that still differs is explained on top of it. So a mistake is found once, what follows
+from it needs no cause, and a second mistake is found by itself.
+
+Where the person's own intermediate gradients are known, each line is judged on those it reads.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .mutating import Change, changes, substituted
+from .rewriting import CLASSIC, LIKELY
+from .simulating import Simulator, apply, computed, leaves, rooted, shown, value_of
+from .values import Number, Value, reads
+
+__all__ = ["Diagnosis", "Found", "Probe", "diagnose"]
+
+PAIRS = 2000
+"""So many pairs of changes are tried at most."""
+
+PATIENCE = 4000
+"""After so many changes only what is near at hand is tried, and after twice as many nothing."""
+
+
+@dataclass
+class Probe:
+    """One set of data: what is right, and what the person has."""
+
+    env: dict[Value, Any]
+    """The right value of every line; the person's own where `fixed`."""
+    given: dict[Value, Any]
+    """The person's arrays."""
+    tolerance: dict[Value, Any]
+    """How far an entry may be off through rounding."""
+    sizes: dict[str, float]
+    """Numbers that a factor may be made of."""
+    eps: float = 2.0**-52
+    fixed: frozenset[Value] = frozenset()
+    special: dict[str, float] = field(default_factory=dict)
+    """Numbers of the data, such as the loss, that a factor may contain."""
+    due: dict[Value, Any] = field(default_factory=dict)
+    """What a fixed line should be, on the person's own values above it."""
+    _sizes: dict[Value, float] = field(default_factory=dict)
+
+    def expected(self, v: Value) -> Any:
+        """What `v` would be without a mistake of its own."""
+        return self.due.get(v, self.env[v])
+
+    def fits(self, v: Value, simulated: Any) -> bool:
+        """Whether `simulated` gives the person's array."""
+        a = self.given[v]
+        if np.shape(simulated) != a.shape:
+            return False
+        return bool((abs(a - simulated) <= self._allowed(v, simulated)).all())
+
+    def _allowed(self, v: Value, simulated: Any) -> Any:
+        """Rounding, if it is in proportion to the numbers."""
+        size = abs(simulated).max() if np.size(simulated) else 0.0
+        if v not in self._sizes:
+            self._sizes[v] = float(np.max(abs(self.expected(v)), initial=0.0))
+        right = self._sizes[v]
+        tolerance = self.tolerance[v]
+        if np.shape(tolerance) != np.shape(simulated):
+            tolerance = np.max(tolerance, initial=0.0)
+        return tolerance * (size / right if size > right > 0 else 1.0) + 64 * self.eps * size
+
+    def coefficient(self, v: Value, start: Any, end: Any) -> tuple[float, float] | None:
+        """c, and its relative error, if the person's array is start + c (end - start)."""
+        a = self.given[v]
+        if np.shape(start) != a.shape or np.shape(end) != a.shape:
+            return None
+        slope = end - start
+        length = float(np.vdot(slope, slope))
+        if not (0.0 < length < np.inf):
+            return None
+        c = float(np.vdot(slope, a - start)) / length
+        result = start + c * slope
+        allowed = self._allowed(v, result)
+        if not np.isfinite(c) or not c or not (abs(a - result) <= allowed).all():
+            return None
+        error = float(np.max(allowed) / np.max(abs(slope))) / abs(c)
+        return None if error > 1e-3 else (c, max(error, 1e-9))
+
+
+class Found(NamedTuple):
+    """An explanation: lines written otherwise."""
+
+    change: Change
+    lines: dict[Value, Any]
+    """Every line that is changed, with its expression."""
+    text: str
+    same: tuple[str, ...]
+    """Other explanations of the same numbers."""
+    explained: tuple[Value, ...]
+    """Gradients that it makes right, the one looked at first."""
+    others: tuple[str, ...] = ()
+    """What it may be instead, on these data."""
+    rank: float = 0.0
+    rivals: bool = False
+    """Whether another line may be at fault, for the gradient looked at first."""
+
+
+@dataclass
+class Diagnosis:
+    """What was found, in order; what stays unexplained; how many changes were tried."""
+
+    found: list[Found]
+    unknown: list[Value]
+    tried: int
+    env: dict[Value, Any]
+    """All lines on the first probe, as they have been found to be."""
+
+
+# --- a factor by its name -------------------------------------------------------------------------
+
+
+def names_of(
+    found: Sequence[tuple[float, float]],
+    probes: Sequence[Probe],
+    dims: Sequence[dict[str, float]] = (),
+) -> list[str]:
+    """What a factor may be that was found to be c (to a relative error) on each of the probes.
+
+    The simplest names; none if it is another number on each and no size of the data explains that.
+    """
+
+    def fits(values: Iterable[float]) -> bool:
+        return all(abs(c - v) <= error * abs(v) for (c, error), v in zip(found, values))
+
+    def constant(divisors: Sequence[float]) -> float | None:
+        """What is left, if it is the same on all, of a factor with these in it."""
+        rest = [c / d if d else np.nan for (c, _), d in zip(found, divisors)]
+        least = min(range(len(rest)), key=lambda k: found[k][1])
+        same = all(abs(r - rest[least]) <= 2 * e * abs(r) for r, (_, e) in zip(rest, found))
+        return rest[least] if same else None
+
+    best: list[str] = []
+    least = 99.0
+    for sign, two, b, n in POWERS:
+        cost = (sign < 0) + (two != 1) + abs(b) + 2 * (abs(b) % 1) + abs(n)
+        if cost <= least and fits(
+            sign * two * p.sizes["batch"] ** b * p.sizes["outputs"] ** n for p in probes
+        ):
+            text = factor_text(sign, two, {"batch": b, "outputs": n})
+            best = [text] if cost < least else [*best, text]
+            least = cost
+    if best:
+        return sorted(best, key=lambda text: ("batch" in text) + ("outputs" in text))
+    special = [p.special for p in probes]
+    if dims:
+        special = [{**d, **p.special} for d, p in zip(dims, probes)]
+    for name in special[0]:  # a simple number, with one of these
+        for k, b, m in itertools.product((-1, 1), (0, 1, -1), (1, 2, 0.5, -1)):
+            values = [
+                m * p.sizes["batch"] ** b * s[name] ** k for p, s in zip(probes, special) if s[name]
+            ]
+            if len(values) == len(found) and fits(values):
+                powers = {name: k, "batch": b} if k > 0 or not b else {"batch": b, name: k}
+                return [factor_text(1 if m > 0 else -1, abs(m), powers)]
+    c = constant([1.0] * len(probes))
+    if c is not None:
+        return [f"{c:.6g}"] if len(probes) > 1 or is_round(c) else []
+    for b in (-1, 1, -2, 2, -0.5, 0.5):
+        c = constant([p.sizes["batch"] ** b for p in probes])
+        if c is not None:
+            return [factor_text(1, 1, {f"{c:.6g}": 1, "batch": b})]
+    for name in special[0]:
+        for k in (1, -1):
+            c = constant([s[name] ** k if s[name] else 0.0 for s in special])
+            if c is not None:
+                return [factor_text(1, 1, {f"{c:.6g}": 1, name: k})]
+    return []
+
+
+def is_round(c: float) -> bool:
+    """Whether a number has so few digits that a person may have written it."""
+    return float(f"{c:.2g}") == float(f"{c:.9g}")
+
+
+POWERS = [
+    (sign, two, b, n)
+    for sign, two, b, n in itertools.product(
+        (1, -1), (1, 2, 0.5, 4, 0.25), (0, 1, -1, -2, 2, 0.5, -0.5), (0, 1, -1)
+    )
+    if (two != 1) + abs(b) + abs(n) <= 3
+]
+
+
+def factor_text(sign: int, two: float, powers: Mapping[str, float]) -> str:
+    """A product of numbers and sizes."""
+    above = [f"{two:g}"] if two > 1 else []
+    below = [f"{1 / two:g}"] if two < 1 else []
+    for name, k in powers.items():
+        if k:
+            power = "" if abs(k) == 1 else f"^{abs(k):g}"
+            (above if k > 0 else below).append(f"{name}{power}")
+    text = " * ".join(above) or "1"
+    if below:
+        text += f" / {below[0]}" if len(below) == 1 else f" / ({' * '.join(below)})"
+    return f"-{text}" if sign < 0 else text
+
+
+# --- the search -----------------------------------------------------------------------------------
+
+
+class Match(NamedTuple):
+    """A change that gives the person's array for the gradient looked at."""
+
+    change: Change
+    expression: Any
+    coefficient: Value | None
+    names: list[str]
+    rank: float
+    also: Change | None = None
+    """A second change, where one alone does not do."""
+
+
+class Search:
+    """The search for explanations, one after the other."""
+
+    def __init__(self, sim: Simulator, probes: list[Probe], forward: bool) -> None:
+        self.sim, self.probes, self.forward = sim, probes, forward
+        self.base: dict[Value, Any] = {}
+        self.envs = [p.env for p in probes]
+        self.tried = 0
+        self.pairs_left = PAIRS
+        self.given = sorted(probes[0].given, key=sim.number.__getitem__)
+        self.made: dict[Value, dict[Any, Change]] = {}
+        self.read: dict[Value, list[Value]] = {}
+        self.paths: dict[tuple[Value, Value], list[Value]] = {}
+
+    def changes(self, line: Value) -> dict[Any, Change]:
+        """The changes of a line, made once."""
+        if line not in self.made:
+            self.made[line] = changes(line, self.sim)
+        return self.made[line]
+
+    def reads(self, v: Value) -> list[Value]:
+        """The named values that a line reads, as it has been found to be."""
+        if v not in self.read:
+            self.read[v] = leaves(self.base[v]) if v in self.base else reads(v)
+        return self.read[v]
+
+    def path(self, line: Value, target: Value) -> list[Value]:
+        """The lines from `line` to `target`, in order, not through what is fixed."""
+        key = (line, target)
+        if key not in self.paths:
+            fixed = self.probes[0].fixed
+            reached = {line}
+            for v in self.sim.lines[self.sim.number[line] + 1 :]:
+                if any(a in reached and (a is line or a not in fixed) for a in self.reads(v)):
+                    reached.add(v)
+            if line is not target and line in fixed:
+                reached = {line}
+            leads = {target} & reached
+            for v in reversed(self.sim.lines[: self.sim.number[target]]):
+                passed = v in reached and (v is line or v not in fixed)
+                if passed and any(v in self.reads(w) for w in leads):
+                    leads.add(v)
+            self.paths[key] = sorted(leads & reached, key=self.sim.number.__getitem__)
+        return self.paths[key]
+
+    def value(self, i: int, target: Value, lines: Mapping[Value, Any]) -> Any:
+        """`target` on probe i with `lines` rewritten; None if that cannot be computed."""
+        env = self.envs[i]
+        found = {v for line in lines for v in self.path(line, target)}
+        if len(lines) > 1:  # a rewritten line may read what another one changes
+            more = {a for new in lines.values() for a in leaves(new) if a in self.sim.number}
+            found |= {v for a in more for line in lines for v in self.path(line, a)}
+        path = sorted(found, key=self.sim.number.__getitem__)
+        if not path:
+            return self.now(i, target)
+        new = dict(env)
+        try:
+            for v in path:
+                expression = lines.get(v, self.base.get(v))
+                if expression is None:
+                    new[v] = computed(v, new)
+                else:
+                    new[v] = value_of(expression, new)
+            result = np.asarray(new[target], float)
+        except Exception:  # shapes that do not fit, and whatever a made up program may run into
+            return None
+        return result if np.isfinite(result).all() else None
+
+    def now(self, i: int, target: Value) -> Any:
+        """`target` on probe i with what has been found so far."""
+        p = self.probes[i]
+        if target in p.fixed:
+            expression = self.base.get(target)
+            try:
+                env = self.envs[i]
+                return computed(target, env) if expression is None else value_of(expression, env)
+            except Exception:
+                return None
+        return self.envs[i][target]
+
+    def right(self, target: Value, lines: Mapping[Value, Any] = {}) -> bool:
+        """Whether the person's array comes out on all probes that have it."""
+        for i, p in enumerate(self.probes):
+            if target in p.given:
+                value = self.value(i, target, lines) if lines else self.now(i, target)
+                if value is None or not p.fits(target, value):
+                    return False
+        return True
+
+    def all_right(self, lines: Mapping[Value, Any]) -> set[Value]:
+        """All gradients that come out on all probes, with `lines` rewritten."""
+        fits = set(self.given)
+        for i, p in enumerate(self.probes):
+            env, expected = dict(self.envs[i]), dict(p.due)
+            changed = set(lines)
+            try:
+                for v in self.sim.lines:
+                    expression = lines.get(v, self.base.get(v))
+                    if v not in changed and not changed.intersection(self.reads(v)):
+                        continue
+                    value = computed(v, env) if expression is None else value_of(expression, env)
+                    if v in p.fixed:
+                        expected[v] = value
+                    else:
+                        env[v] = value
+                        changed.add(v)
+            except Exception:  # shapes that do not fit
+                return set()
+            for o in list(fits):
+                value = expected[o] if o in p.fixed else env[o]
+                if o in p.given and not p.fits(o, value):
+                    fits.discard(o)
+        return fits
+
+    # --- one gradient ---
+
+    def sites(self, target: Value, fitting: set[Value]) -> tuple[list[Value], list[Value]]:
+        """The lines where a mistake may be that shows at `target`.
+
+        First those that nothing that fits depends on; then those that something later, which fits,
+        depends on: a sign may cancel there, and a sum need not change when its terms do.
+        """
+        found, others = [], []
+        for line in self.sim.lines:
+            if line in self.base or not (line.backward or self.forward) or line.dtype.kind != "f":
+                continue
+            if line is self.sim.derivation.loss or not self.path(line, target):
+                continue
+            on_it = [o for o in fitting if self.path(line, o)]
+            if not on_it:
+                found.append(line)
+            elif line.backward and any(o.backward for o in on_it):
+                others.append(line)
+        return found, others
+
+    def matches(self, target: Value, sites: list[Value], only: str = "") -> list[Match]:
+        """The changes of one line that give the person's array for `target`."""
+        found = []
+        first = self.probes[0]
+        before = self.now(0, target)
+        for line in sites:
+            found += self.in_all_layers(target, line, sites)
+            for change in self.changes(line).values():
+                if only and change.key[-1] != only:
+                    continue
+                self.tried += 1
+                if change.make is not None:
+                    found += self.with_coefficient(target, change, before)
+                    continue
+                value = self.value(0, target, {line: change.new})
+                if value is None:
+                    continue
+                if first.fits(target, value):
+                    if self.right(target, {line: change.new}) and not self.vanishes(change):
+                        found.append(Match(change, change.new, None, [], change.rank))
+                elif np.shape(value) == first.given[target].shape and moved(value, before):
+                    factor = first.coefficient(target, np.zeros_like(value), value)
+                    if factor is not None and np.size(value) > 1:
+                        found += self.with_factor(target, change, factor)
+        return found
+
+    def vanishes(self, change: Change) -> bool:
+        """Whether a change is but another word for zero."""
+        if {"zero", "drop", "total", "totals", "axis"} & {*map(str, change.key)}:
+            return False
+        value, right = value_of(change.new, self.envs[0]), self.envs[0][change.line]
+        return bool(np.max(np.abs(value), initial=0) <= 1e-9 * np.max(np.abs(right), initial=0))
+
+    def in_all_layers(self, target: Value, line: Value, sites: list[Value]) -> list[Match]:
+        """Changes that only together give `target`: the same in all layers."""
+        alike = [v for v in sites if self.sim.alike(v, line)]
+        if not alike or any(self.sim.number[v] > self.sim.number[line] for v in alike):
+            return []  # looked at with the last of them
+        found = []
+        for change in self.changes(line).values():
+            if change.make is not None or change.rank > LIKELY:
+                continue
+            lines = {v: self.sim.moved(change.new, line, v) for v in alike}
+            lines = {v: new for v, new in lines.items() if new is not None}
+            lines[line] = change.new
+            self.tried += 1
+            if len(lines) > 1 and self.right(target, lines) and not self.vanishes(change):
+                found.append(Match(change, change.new, None, [], change.rank))
+        return found
+
+    def with_factor(self, target: Value, change: Change, c: tuple[float, float]) -> list[Match]:
+        """A change, and a factor whose name is simple, together."""
+        cs = [c]
+        for i, p in enumerate(self.probes[1:], 1):
+            if target in p.given:
+                value = self.value(i, target, {change.line: change.new})
+                more = None if value is None else p.coefficient(target, np.zeros_like(value), value)
+                if more is None:
+                    return []
+                cs.append(more)
+        probes = [p for p in self.probes if target in p.given]
+        names = names_of(cs, probes)
+        if not any(n in ("2", "1 / 2", "-1") or n[-1].isalpha() for n in names):
+            return []
+        new = apply(np.multiply, self.constant(names[0], [c for c, _ in cs]), change.new)
+        return [Match(change, new, new.args[0], names, change.rank + 2)]
+
+    def with_coefficient(self, target: Value, change: Change, before: Any) -> list[Match]:
+        """A change with a coefficient, which is solved for."""
+        cs: list[tuple[float, float]] = []
+        scale = "scale" in change.key
+        if "clip" in change.key:
+            return self.clipped(target, change)
+        for i, p in enumerate(self.probes):
+            if target in p.given:
+                start = self.now(i, target) if i else before
+                if "updated" in change.key or "term" in change.key:
+                    start = self.value(i, target, {change.line: change.make(Number(0.0))})  # type: ignore[misc]
+                end = self.value(i, target, {change.line: change.make(Number(1.0))})  # type: ignore[misc]
+                if start is None or end is None:
+                    return []
+                if scale:
+                    start = np.zeros_like(start)
+                solved = p.coefficient(target, start, end)
+                if solved is None:
+                    return []
+                cs.append(solved)
+        if scale and abs(cs[0][0] - 1) < 1e-12:
+            return []
+        names = names_of(cs, [p for p in self.probes if target in p.given], self.dims(change.line))
+        if not names or "0" in names:
+            return []
+        c = self.constant(names[0], [c for c, _ in cs])
+        new = change.make(c)  # type: ignore[misc]
+        return [Match(change, new, c, names, change.rank)]
+
+    def dims(self, line: Value) -> list[dict[str, float]]:
+        """Sizes of the arrays in a line, on each probe."""
+        arrays = [a for a in reads(line) if a.shape]
+        return [
+            {
+                f"{a.name}.shape[{k}]": float(np.shape(env[a])[k])
+                for a in arrays
+                for k in range(1, len(a.shape))
+            }
+            for env in self.envs
+        ]
+
+    def clipped(self, target: Value, change: Change) -> list[Match]:
+        """A gradient whose entries are cut off at a limit."""
+        limits = []
+        for p in self.probes:
+            if target in p.given:
+                a = abs(p.given[target])
+                limits.append(float(np.max(a, initial=0.0)))
+                if np.count_nonzero(a == limits[-1]) < 2 or limits[-1] != limits[0]:
+                    return []
+        c = self.constant(f"{limits[0]:.6g}", limits)
+        new = change.make(c)  # type: ignore[misc]
+        if not self.right(target, {change.line: new}):
+            return []
+        return [Match(change, new, c, [str(c.name)], change.rank)]
+
+    def constant(self, name: str, cs: Sequence[float]) -> Value:
+        """A number that has a name, and its value on each probe."""
+        c = Value(None, (), {}, np.empty(()))
+        c.name = name if name.replace(".", "").isdigit() else f"({name})"
+        for env, number in zip(self.envs, cs):
+            env[c] = np.asarray(number)
+        return c
+
+    def pairs(self, target: Value, sites: list[Value]) -> list[Match]:
+        """Two changes at once, of two lines that `target` depends on."""
+        found = []
+        near = [v for v in sites if v.backward][-4:]
+        for one, other in itertools.combinations(near, 2):
+            singles = [
+                [c for c in self.changes(v).values() if c.make is None and pairable(c)]
+                for v in (one, other)
+            ]
+            if self.pairs_left < len(singles[0]) * len(singles[1]):
+                continue
+            self.pairs_left -= len(singles[0]) * len(singles[1])
+            for a, b in itertools.product(*singles):
+                self.tried += 1
+                lines = {one: a.new, other: b.new}
+                value = self.value(0, target, lines)
+                if value is None or not self.probes[0].fits(target, value):
+                    continue
+                if self.right(target, lines) and not (self.vanishes(a) or self.vanishes(b)):
+                    found.append(Match(a, a.new, None, [], a.rank + b.rank + 1, b))
+        return found
+
+    # --- further lines ---
+
+    def scopes(self, match: Match) -> list[dict[Value, Any]]:
+        """The lines of a match alone; the same lines of all layers; and wherever it could be."""
+        line, change, sim = match.change.line, match.change, self.sim
+        alone = {line: match.expression}
+        if match.also is not None:
+            alone[match.also.line] = match.also.new
+        layers = dict(alone)
+        others = [v for v in sim.lines if v not in self.base and v.backward == line.backward]
+        for v in others:
+            for one, new in alone.items():
+                if sim.alike(v, one):
+                    layers[v] = sim.moved(new, one, v)
+        layers = {v: new for v, new in layers.items() if new is not None}
+        result = [alone]
+        every = dict(layers)
+        if change.leaf is not None:
+            base, k = sim.layer(change.leaf)
+            put = change.put if change.make is None else change.put(match.coefficient)
+            for v in others:
+                for a in self.reads(v) if v not in every else ():
+                    other, m = sim.layer(a)
+                    if other == base and (k is None) == (m is None):
+                        new = sim.carried(put, (m or 0) - (k or 0))
+                        if new is not None and new is not v and v not in leaves(new):
+                            every[v] = substituted(rooted(v), a, new)
+        results = {g for _, g in sim.derivation.results}
+        final = {v: new for v, new in every.items() if v in results}
+        for lines in (layers, final, every):
+            if line in lines and all(lines.keys() != other.keys() for other in result):
+                result.append(lines)
+        return result
+
+    def best(self, target: Value, matches: list[Match], fitting: set[Value]) -> Found | None:
+        """Of the changes that give `target`, one that explains the most."""
+        rated: list[Any] = []
+        for match in matches:
+            for wide, lines in enumerate(self.scopes(match)):
+                fits = self.all_right(lines)
+                if wide:  # not where it does not fit
+                    lines = {v: new for v, new in lines.items() if v in fits or v not in self.given}
+                if target in fits and fitting <= fits:
+                    rated.append(
+                        (-len(fits), match.rank + 0.1 * wide, len(rated), match, lines, fits)
+                    )
+        if not rated:
+            return None
+        rated.sort(key=lambda r: r[:3])
+        score, _, _, match, lines, fits = rated[0]
+        explained = tuple(o for o in self.given if o in fits - fitting)
+        if not self.evidence(match, explained):
+            return None
+        text = text_of(match)
+        same: list[str] = []
+        written = {shown(match.expression)}
+        for row in rated[1:]:
+            other = row[3]
+            alike = row[0] == score and row[5] == fits and row[1] < match.rank + 1
+            if alike and shown(other.expression) not in written:
+                written.add(shown(other.expression))
+                same.append(text_of(other))
+        rivals = any(
+            (m.change.line is target) != (match.change.line is target) and m.coefficient is None
+            for m in matches
+        )
+        others = tuple(text_of(match, k) for k in range(1, len(match.names)))
+        return Found(
+            match.change, lines, text, tuple(same[:3]), explained, others, match.rank, rivals
+        )
+
+    def evidence(self, match: Match, explained: Sequence[Value]) -> bool:
+        """Whether so many numbers came out right that it cannot be by chance."""
+        numbers = min(sum(p.given[o].size for o in explained if o in p.given) for p in self.probes)
+        return bool(numbers > (0 if match.coefficient is None else 2))
+
+    def accept(self, found: Found) -> None:
+        """Keep an explanation."""
+        self.base |= found.lines
+        self.paths.clear()
+        self.read.clear()
+        new = []
+        for env, p in zip(self.envs, self.probes):
+            env = dict(env)
+            for v in self.sim.lines:
+                if v in self.base and v not in p.fixed:
+                    env[v] = value_of(self.base[v], env)
+                elif v not in p.fixed:
+                    env[v] = computed(v, env)
+            new.append(env)
+        self.envs = new
+
+    def empty(self) -> Iterator[Value]:
+        """What is not finite, or zero where it should not be: nothing can be solved for there."""
+        first = self.probes[0]
+        for o in self.given:
+            a = first.given[o]
+            if not np.isfinite(a).all() or (not a.any() and np.any(first.expected(o))):
+                yield o
+
+    def beside(self, target: Value, waiting: list[Value]) -> list[Value]:
+        """Other gradients made from the same lines."""
+        above = {v for v in reads(target) if v.backward}
+        return [o for o in waiting if o is not target and above & set(reads(o))]
+
+    def explain(self, target: Value, fitting: set[Value], first: bool = True) -> Found | None:
+        """The best explanation of one gradient."""
+        sites, others = self.sites(target, fitting)
+        matches = self.matches(target, sites) + self.matches(target, others, only="scale")
+        one = self.best(target, matches, fitting)
+        first = first and self.tried < PATIENCE
+        if one is None and first:
+            near = {a for v in (target, *reads(target)) for a in reads(v)}
+            one = self.best(target, self.matches(target, [v for v in others if v in near]), fitting)
+        if one is None and first:
+            one = self.best(target, self.pairs(target, sites), fitting)
+        return one
+
+    def run(self) -> Diagnosis:
+        """Explain one gradient after the other."""
+        found: list[Found] = []
+        unknown = list(self.empty())
+        while True:
+            fitting = {o for o in self.given if self.right(o)}
+            waiting = [o for o in self.given if o not in fitting and o not in unknown]
+            if not waiting or len(found) > 2 * len(self.given):
+                break
+            target = waiting[0]
+            one = self.explain(target, fitting) if self.tried < 2 * PATIENCE else None
+            if one is None or one.rank > 2.9:  # what lies beside it may have a simpler cause
+                for other in self.beside(target, waiting):
+                    simpler = self.explain(other, fitting, first=False)
+                    if simpler is not None and simpler.rank < (99 if one is None else one.rank):
+                        reaches = any(self.path(line, target) for line in simpler.lines)
+                        one = simpler if reaches else one
+            if one is None:
+                unknown.append(target)
+                above = [line for line in self.sites(target, fitting)[0] if line is not target]
+                unknown += [  # what else may come from there cannot be judged
+                    o for o in waiting[1:] if any(self.path(line, o) for line in above)
+                ]
+            else:
+                found.append(one)
+                self.accept(one)
+        for one in list(found):  # what stands beside an unknown one may have its cause
+            beside = {v for line in one.lines for v in (line, *reads(line)) if v.backward}
+            below = {o for line in one.lines for o in unknown if self.path(line, o)}
+            near = below & {*self.beside(one.explained[0], unknown)}
+            if near or (below and one.rivals) or any(beside & set(reads(o)) for o in unknown):
+                found.remove(one)
+                unknown += [o for o in one.explained if o not in unknown]
+        unknown.sort(key=self.sim.number.__getitem__)
+        return Diagnosis(found, unknown, self.tried, self.envs[0])
+
+
+def moved(value: Any, before: Any) -> bool:
+    """Whether a change makes a difference, beyond what another rounding does."""
+    if np.shape(value) != np.shape(before):
+        return True
+    return bool(np.max(abs(value - before), initial=0) > 1e-6 * np.max(abs(before), initial=0))
+
+
+def pairable(change: Change) -> bool:
+    """Whether a change is plain enough to be one of two."""
+    if "zero" in change.key:
+        return True
+    return change.rank <= CLASSIC and not {"for", "leaf", "one"} & {*map(str, change.key)}
+
+
+def text_of(match: Match, which: int = 0) -> str:
+    """A change in words, with a name of its coefficient."""
+    text = match.change.text
+    if match.also is not None:
+        return f"{text}; and {match.also.text}"
+    if match.coefficient is None:
+        return text
+    name = match.names[which]
+    if match.change.key[-1] == "scale":
+        return scaled_text(str(match.change.line.name), name)
+    if "term" in match.change.key:
+        twice = " (twice)" if name == "2" else ""
+        return text.replace("another number of times", f"{name} times{twice}")
+    if "leak" in match.change.key:
+        return text.replace("is not 0", f"is {name}, not 0")
+    if match.change.make is None:
+        return f"{text}, and the result is multiplied by {name}"
+    return f"{text}, times {name}"
+
+
+WORDS = {
+    "-1": "the sign is wrong, {line} is -1 times what it should be",
+    "2": "{line} is twice what it should be: a factor 2 too many",
+    "1 / 2": "{line} is half of what it should be: the factor 2 is missing",
+    "batch": "{line} is batch times what it should be: the division by the batch size is missing",
+    "1 / batch": "{line} is divided by the batch size once too often (a mean, not a sum)",
+    "1 / outputs": "{line} is divided by the number of outputs, too (a mean over the outputs)",
+    "batch / outputs": "{line} is divided by the number of outputs instead of the batch size",
+}
+
+
+def scaled_text(line: str, name: str) -> str:
+    """A factor in words."""
+    words = WORDS.get(name)
+    return words.format(line=line) if words else f"{line} is multiplied by a factor {name}"
+
+
+def diagnose(sim: Simulator, probes: list[Probe], forward: bool) -> Diagnosis:
+    """Explain the gradients of the first probe, by changes that hold on all."""
+    with np.errstate(all="ignore"):
+        return Search(sim, probes, forward).run()
