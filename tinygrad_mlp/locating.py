@@ -82,7 +82,8 @@ def reason(error: BaseException) -> tuple[str, str, str]:
     place = f"{Path(file).name}:{number}"
     tree = statement(frame, number)
     hints = [] if tree is None else list(hints_of(tree, frame, error))
-    shapes = [] if tree is None else list(shapes_in(tree, frame))
+    arrays = ((k, v) for k, v in frame.f_locals.items() if isinstance(v, np.ndarray) and v.ndim)
+    shapes = [f"{k} {v.shape}" for k, v in arrays] if tree is None else [*shapes_in(tree, frame)]
     text = told
     if hints:
         text += f": {hints[0]}"

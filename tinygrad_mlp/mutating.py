@@ -32,7 +32,7 @@ from .rewriting import (
     some_rows,
     times,
 )
-from .simulating import Simulator, apply, copied, rooted, shown
+from .simulating import Simulator, apply, copied, leaves, rooted, shown
 from .values import Length, Number, Value, reads
 
 __all__ = ["Change", "changes", "places", "substituted"]
@@ -605,10 +605,12 @@ class Context:
 
 
 def told(a: Any) -> str:
-    """An expression, and what a name stands for that nobody gave."""
-    if isinstance(a, Value) and a.name and a.backward and not a.of:
-        return f"{shown(a)} = {shown(rooted(a))}"
-    return shown(a)
+    """An expression, and what the names stand for that nobody gave."""
+    whole = a
+    for leaf in leaves(a):
+        if leaf.backward and not leaf.of:
+            whole = substituted(whole, leaf, rooted(leaf))
+    return shown(a) if whole is a else f"{shown(a)} = {shown(whole)}"
 
 
 def plus(a: Value, b: Value) -> Callable[[Any], Value]:
