@@ -8,7 +8,30 @@
     ├── RenderError      (also a RuntimeError)  a picture that could not be made
     └── DataError        (also a ValueError)    a file or data set that is not what it should be
 
-``except TinygradMLPError`` catches all of them; each is also the builtin one would expect.
+``except TinygradMLPError`` catches all of them; each is also the builtin one would expect. A
+message says what was called, what it was given, and a way out.
+
+>>> import numpy as np
+>>> from tinygrad_mlp import Tensor, TinygradMLPError, draw
+>>> w = Tensor(np.ones((4, 3)), requires_grad=True, name="w")
+>>> np.ones((7, 5)) @ w
+Traceback (most recent call last):
+tinygrad_mlp.errors.ShapeError: matmul: a (7, 5) @ w (4, 3): a has 5 columns, w has 4 rows; they
+must be equal.
+>>> w.backward()
+Traceback (most recent call last):
+tinygrad_mlp.errors.GradientError: backward() needs a scalar loss; w (4, 3) is not one. ...
+>>> np.apply_along_axis(np.sum, 0, w)
+Traceback (most recent call last):
+tinygrad_mlp.errors.MissingVJPError: np.apply_along_axis has no VJP rule. Use one of the ops ...
+>>> draw("w")
+Traceback (most recent call last):
+tinygrad_mlp.errors.RenderError: draw: a Tensor is drawn, usually the loss, not ...
+>>> try:
+...     np.ones(5) + w
+... except TinygradMLPError as error:
+...     print(error)
+add: a (5,) + w (4, 3): axis -1 is 5 against 3; they must be equal, or one of them 1.
 """
 
 __all__ = [
