@@ -1,6 +1,7 @@
 """Every example runs, quickly, and checks itself."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -88,3 +89,41 @@ def test_example_needs_nothing_but_the_package(path):
     ]
     needed = {name.split(".")[0] for name in names} - sys.stdlib_module_names
     assert needed <= {"numpy", "tinygrad_mlp", *NEEDS.get(extra_of(path), ())}
+
+
+# --- the notebook ---------------------------------------------------------------------------------
+
+NOTEBOOK = ROOT / "examples" / "tour.ipynb"
+
+
+def cells(kind):
+    return [c for c in json.loads(NOTEBOOK.read_text("utf-8"))["cells"] if c["cell_type"] == kind]
+
+
+def test_the_notebook_is_kept_without_what_a_run_leaves_in_it():
+    """Jupyter writes outputs, and counts what was run; neither belongs into a difference."""
+    text = NOTEBOOK.read_text("utf-8")
+    document = json.loads(text)
+    assert text == json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    assert set(document["metadata"]) == {"kernelspec", "language_info"}
+    assert document["metadata"]["language_info"] == {"name": "python"}
+    for cell in cells("code"):
+        assert (cell["outputs"], cell["execution_count"]) == ([], None)
+        assert cell["metadata"] == {}
+
+
+@pytest.mark.dot
+def test_the_cells_of_the_notebook_run_and_what_they_end_in_is_shown():
+    """Here without Jupyter; .ci/run executes it with nbclient."""
+    names, shown = {}, []
+    for cell in cells("code"):
+        *lines, last = ast.parse("".join(cell["source"])).body
+        if not isinstance(last, ast.Expr):
+            lines, last = [*lines, last], None
+        exec(compile(ast.Module(lines, []), NOTEBOOK.name, "exec"), names)
+        if last is not None:
+            shown.append(eval(compile(ast.Expression(last.value), NOTEBOOK.name, "eval"), names))
+    shown = [result for result in shown if result is not None]
+    assert "<svg" in shown[0]._repr_mimebundle_()["image/svg+xml"]
+    assert all("<" in result._repr_html_() for result in shown[1:-1])
+    assert shown[-1] is names["loss"]
