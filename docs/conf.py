@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import io
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -43,17 +44,18 @@ myst_heading_anchors = 3
 
 
 def draw_pictures(app):
-    """Write the pictures of drawing.md: what its own code draws, by the names it has there."""
-    page = Path(app.srcdir) / "drawing.md"
-    folder = page.parent / "drawn"
+    """Write the pictures of the pages, drawn/NAME.svg: what NAME is in the code of the page."""
+    folder = Path(app.srcdir) / "drawn"
     folder.mkdir(exist_ok=True)
-    scope = {}
-    for example in doctest.DocTestParser().get_examples(page.read_text("utf-8")):
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(example.source, str(page), "single"), scope)
-    for name, value in scope.items():
-        if hasattr(value, "write"):
-            value.write(folder / f"{name}.svg")
+    for page in sorted(folder.parent.glob("*.md")):
+        text = page.read_text("utf-8")
+        names = re.findall(r"\bdrawn/(\w+)\.svg", text)
+        scope = {}
+        for example in doctest.DocTestParser().get_examples(text) if names else ():
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(example.source, str(page), "single"), scope)
+        for name in names:
+            scope[name].write(folder / f"{name}.svg")
 
 
 def setup(app):

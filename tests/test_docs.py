@@ -5,10 +5,14 @@ import inspect
 import json
 import operator
 import re
+import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from mistakes.measure import measure
+from mistakes.registry import PASSES
 
 import tinygrad_mlp
 from tinygrad_mlp import elementary, functional, linear_algebra, ops, reductions, shaping
@@ -18,6 +22,7 @@ from tinygrad_mlp.tensor import FORWARDS, QUERIES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 OPS = (ROOT / "docs" / "ops.md").read_text("utf-8")
 
 REGISTERED = dict(PRIMITIVES)  # now, before a doctest adds one of its own
@@ -51,6 +56,14 @@ def missing_and_surplus(listed: list[object], registered: object) -> tuple[set[s
     assert len(have) == len(listed), "a row stands twice"
     name = operator.attrgetter("__name__")
     return set(map(name, want - have)), set(map(name, have - want))
+
+
+def load(path: Path) -> ModuleType:
+    """A script that is no part of a package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 DIFFERENTIABLE = (
@@ -93,7 +106,7 @@ def test_a_missing_row_and_a_surplus_one_are_found():
 # --- pages ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=lambda page: page.name)
 def test_links_to_files_lead_somewhere(page):
     text = page.read_text("utf-8")
     targets = re.findall(r"\]\(([^)#\s]+)", text) + re.findall(r"\{doc\}`(\w+)`", text)
@@ -135,6 +148,17 @@ def test_the_readme_shows_an_example_with_its_output_before_line_15():
     assert outputs
 
 
+def test_the_pictures_of_the_pages_are_drawn_by_their_own_code():
+    """docs/conf.py writes drawn/NAME.svg from what NAME is at the end of a page."""
+    drawn = []
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        for name in re.findall(r"\bdrawn/(\w+)\.svg", text):
+            assert re.search(rf"^>>> {name} = draw", text, re.M), (page.name, name)
+            drawn.append(name)
+    assert len(set(drawn)) == len(drawn) > 0
+
+
 @pytest.mark.dot
 def test_the_picture_in_the_readme_is_what_the_command_beside_it_draws(tmp_path):
     """In its words and numbers; the layout may differ with the version of Graphviz."""
@@ -152,11 +176,82 @@ def test_the_picture_in_the_readme_is_what_the_command_beside_it_draws(tmp_path)
     assert sorted(old) == sorted(new), f"draw it again: {command} -o {file}"
 
 
-def test_every_picture_of_the_page_on_drawing_is_drawn_by_its_code():
-    text = (ROOT / "docs" / "drawing.md").read_text("utf-8")
-    pictures = re.findall(r"{image} drawn/(\w+)\.svg", text)
-    assert len(pictures) > 3
-    assert all(re.search(rf"^>>> {name} = draw\(", text, re.M) for name in pictures)
+def test_what_stands_beside_pytorch_runs(tmp_path, monkeypatch):
+    """The right column of the first table; what PyTorch has in the left one is not installed."""
+    page = (ROOT / "docs" / "pytorch.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`.*) \| (.*) \|$", section("The same thing in both", page), re.M)
+    assert len(rows) > 20
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    names = {**vars(tinygrad_mlp), **{n: getattr(tinygrad_mlp, n) for n in tinygrad_mlp.__all__}}
+    names |= {
+        "np": np,
+        "rng": rng,
+        "f": lambda v: (v**2).sum(),
+        "v": rng.normal(size=3),
+        "u": np.ones(3),
+    }
+    for left, right in rows:
+        x = tinygrad_mlp.Tensor(rng.normal(size=(6, 3)), requires_grad=True)
+        net = tinygrad_mlp.MLP([3, 2], rng=0)
+        w, h, z = net.W[0], x * 1, net(x)
+        names |= {"x": x, "y": h, "w": w, "b": net.B[0], "h": h, "z": z, "t": np.zeros((6, 3))}
+        names |= {"labels": np.zeros(6, int), "mask": np.arange(6) > 2, "params": net.parameters()}
+        names |= {"net": net, "state": net.state_dict(), "loss": tinygrad_mlp.mse(z, z.data + 1)}
+        names["loss"].backward() if "clip" in right else None
+        for code in re.findall(
+            r"(?<!\})`([^`]+)`", left if right.startswith("the same") else right
+        ):
+            if code.startswith("with "):
+                code += " pass"
+            exec(code.replace("x.item()", "loss.item()"), names)
+
+
+NUMBER = re.compile(r"\b(\d\.\d(e[+-]\d+)?|\d+e\+\d+|inf)\b")
+
+
+def masked(report: str) -> list[str]:
+    """The words of a report; how much two programs differ depends on the machine."""
+    return NUMBER.sub("0", report).split()
+
+
+def test_the_commands_in_the_readme_do_what_it_says(tmp_path, monkeypatch, capsys):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    file = re.search(r"`(\w+\.py)`[^`]*```python\n([^>].*?)```", readme, re.S)
+    (tmp_path / file[1]).write_text(file[2], "utf-8")
+    monkeypatch.chdir(tmp_path)
+    ((command, shown),) = re.findall(
+        r"```console\n\$ tinygrad-mlp ([^\n]*)\n(.*?)```", readme, re.S
+    )
+    assert main(command.split()) == 1
+    assert masked(capsys.readouterr().out) == masked(shown)
+    assert masked(shown) != masked(shown.replace("WRONG", "same"))
+    for command in re.findall(r"^tinygrad-mlp (.*)$", readme, re.M):
+        try:
+            assert main([*command.split()]) == 0
+        except SystemExit as end:
+            assert end.code == 0  # noqa: PT017  # --help
+        for name in re.findall(r"-o (\S+)", command):
+            assert (tmp_path / name).exists()
+
+
+def test_the_files_that_contributing_names_are_there():
+    folders = ("", "tests", "tests/mistakes", "tinygrad_mlp")
+    for name in re.findall(r"`([\w/.]+\.(?:py|md|cfg))`", CONTRIBUTING.read_text("utf-8")):
+        assert any((ROOT / folder / name).exists() for folder in folders), name
+
+
+def test_the_mistake_that_contributing_adds_is_found(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text("utf-8"), re.S)
+    names = "from mistakes.by_hand import forward, np, wrong\n\n\n"
+    (tmp_path / "added.py").write_text(names + textwrap.dedent(code), "utf-8")
+    name = load(tmp_path / "added.py").biases_twice.__name__
+    try:
+        outcome = measure(PASSES[name])
+        assert outcome.found
+        assert outcome.exact
+    finally:
+        del PASSES[name]
 
 
 def test_every_page_is_in_the_table_of_contents():
@@ -179,9 +274,7 @@ def test_every_exported_name_has_a_docstring_and_is_in_the_reference():
 
 def test_the_table_of_speeds_is_made_from_the_rounds():
     path = ROOT / "benchmarks" / "training_step.py"
-    spec = importlib.util.spec_from_file_location("training_step", path)
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
+    bench = load(path)
     raw = json.loads(path.with_name("results.json").read_text("utf-8"))
     assert {len(times) for size in raw.values() for times in size.values()} == {30}
     assert bench.table(raw) in (ROOT / "docs" / "performance.md").read_text("utf-8")
