@@ -2,8 +2,10 @@
 
 import copy
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,14 @@ from tinygrad_mlp import Tensor
 
 H = 1e-6
 """Step of central differences: the error is about h² + 1e-16 / h = 1e-10, times the curvature."""
+
+
+def golden(name: str, text: str) -> str:
+    """The text kept in golden/; with REDRAW=1 in the environment, `text` is kept from now on."""
+    file = Path(__file__).parent / "golden" / name
+    if os.environ.get("REDRAW"):
+        file.write_text(text, "utf-8")
+    return file.read_text("utf-8")
 
 
 def differences(f: Callable[..., float], arrays: list[Any], h: float = H) -> list[Any]:

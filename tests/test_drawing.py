@@ -3,11 +3,11 @@
 import re
 import time
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import golden
 from test_linewise import named, residual, small, tied
 from test_opwise import HOSTILE, hostile_net
 
@@ -18,7 +18,6 @@ from tinygrad_mlp.linewise import line_cards
 from tinygrad_mlp.opwise import op_cards
 from tinygrad_mlp.values import clean
 
-GOLDEN = Path(__file__).parent / "golden"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -108,8 +107,9 @@ PICTURES = {
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_dot_text_is_the_golden_one(name):
-    """After an intended change: PICTURES[name]().write(f"tests/golden/{name}.dot")."""
-    assert PICTURES[name]().source == (GOLDEN / f"{name}.dot").read_text("utf-8")
+    """After an intended change: REDRAW=1 pytest tests/test_drawing.py, and read the difference."""
+    source = PICTURES[name]().source
+    assert source == golden(f"{name}.dot", source)
 
 
 def test_the_same_graph_gives_the_same_text():

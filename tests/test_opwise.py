@@ -5,10 +5,10 @@ import functools
 import re
 import time
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import golden
 
 from tinygrad_mlp import (
     MLP,
@@ -26,8 +26,6 @@ from tinygrad_mlp import (
 from tinygrad_mlp.cards import Row, one_line
 from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.opwise import op_cards
-
-GOLDEN = Path(__file__).parent / "golden"
 
 HOSTILE = [
     '<b>|{x}"q"&\\N',
@@ -96,9 +94,9 @@ def labels(source):
 
 @pytest.mark.parametrize("direction", ["TB", "LR"])
 def test_dot_text_is_the_golden_one(direction):
-    """After an intended change: draw(small(), direction=...).write("tests/golden/ops_TB.dot")."""
-    golden = (GOLDEN / f"ops_{direction}.dot").read_text("utf-8")
-    assert draw(small(), direction=direction).source == golden
+    """After an intended change: REDRAW=1 pytest tests/test_opwise.py, and read the difference."""
+    source = draw(small(), direction=direction).source
+    assert source == golden(f"ops_{direction}.dot", source)
 
 
 def test_the_same_graph_gives_the_same_text():
