@@ -110,7 +110,7 @@ def shown() -> set[str]:
     }
 
 
-RESULTS = {"Comparison", "Program"}  # what `compare` and `derive` return; nobody calls them
+RESULTS = {"Comparison", "Player", "Program"}  # what `compare`, `play` and `derive` return
 
 
 def test_every_public_name_is_used_in_an_example():
