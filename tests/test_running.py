@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygrad_mlp import running, serving
+from tinygrad_mlp import compare, running, serving
 from tinygrad_mlp.errors import DataError
 from tinygrad_mlp.running import Process, Stopped
 from tinygrad_mlp.serving import decode, encode
@@ -99,6 +99,19 @@ def test_an_error_there_is_an_error_here_at_the_line_of_the_file(start):
         last = caught.traceback[-1]
         assert (last.path.name, last.lineno + 1) == ("thing.py", 18)
         assert thing.more == 1  # it goes on
+
+
+def test_a_cause_names_no_line_of_what_stands_here_for_a_function_there(start):
+    source = (
+        "import numpy as np\n"
+        "def backward(W, B, x, t):\n"
+        "    d = 2 * (x @ W[0] + B[0] - t)\n"
+        "    return [x.T @ d], [d.sum(axis=0)]\n"
+    )
+    with start(source) as p:
+        (cause,) = compare(p.load("", ()), sizes=(3, 2)).causes
+        assert "len(y)" in cause.text
+        assert (cause.line, cause.source) == ("", "")
 
 
 def test_functions_factories_and_objects(start):

@@ -169,6 +169,7 @@ class Process:
         exec(compile(source, self.path, "exec"), namespace)
         function: Any = namespace["function"]
         function.__name__ = name
+        function._owner = self  # its lines are not those of the file
         if parameters is not None:
             function.__signature__ = inspect.Signature(
                 [
