@@ -544,6 +544,10 @@ def cause_of(sim: Simulator, found: Found) -> Cause:
         text,
         f"{line.name} = {shown(found.lines[line])}",
         f"{line.name} = {shown(rooted(line))}",
+        evidence=(
+            f"with this, autograd's formulas give your numbers, up to rounding, on "
+            f"{found.sets} {'set' if found.sets == 1 else 'sets'} of data"
+        ),
         same_effect=found.same,
         gradients=tuple(str(v.name) for v in found.explained),
     )

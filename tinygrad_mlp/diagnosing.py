@@ -23,10 +23,10 @@ from .values import Number, Value, reads
 
 __all__ = ["Diagnosis", "Found", "Probe", "diagnose"]
 
-PAIRS = 2000
+PAIRS = 1500
 """So many pairs of changes are tried at most."""
 
-PATIENCE = 4000
+PATIENCE = 3000
 """After so many changes only what is near at hand is tried, and after twice as many nothing."""
 
 
@@ -106,6 +106,8 @@ class Found(NamedTuple):
     rank: float = 0.0
     rivals: bool = False
     """Whether another line may be at fault, for the gradient looked at first."""
+    sets: int = 1
+    """On so many sets of data."""
 
 
 @dataclass
@@ -578,9 +580,8 @@ class Search:
             for m in matches
         )
         others = tuple(text_of(match, k) for k in range(1, len(match.names)))
-        return Found(
-            match.change, lines, text, tuple(same[:3]), explained, others, match.rank, rivals
-        )
+        more = tuple(same[:3]), explained, others, match.rank, rivals, len(self.probes)
+        return Found(match.change, lines, text, *more)
 
     def evidence(self, match: Match, explained: Sequence[Value]) -> bool:
         """Whether so many numbers came out right that it cannot be by chance."""
