@@ -32,6 +32,7 @@ def probe(net: Any, rng: "int | np.random.Generator | None" = 0) -> tuple[Any, A
 
     Examples
     --------
+    >>> from tinygrad_mlp import MLP
     >>> x, t = probe(MLP((3, 5, 2), rng=0))
     >>> x.shape, t.shape
     ((7, 3), (7, 2))
