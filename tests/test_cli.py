@@ -271,6 +271,7 @@ def test_demo_on_a_terminal_has_a_progress_bar(run, monkeypatch):
     assert re.search(r" loss 0\.\d+, val_loss 0\.\d+, val_accuracy 0\.\d+", bar)
 
 
+@pytest.mark.slow
 def test_demo_fails_if_the_gradients_differ(run, monkeypatch):
     class Wrong(ManualMLP):
         def backward(self, y, t):
@@ -637,6 +638,7 @@ def gone(pid):
     return False
 
 
+@pytest.mark.slow
 def test_a_file_that_prints_for_ever_is_stopped_too(run):
     write("loud.py", "while True: print('loud ' * 100)")
     status, _, err = run("compare", "loud.py", "--sizes", "3,2", "--timeout", "1")
@@ -660,6 +662,7 @@ def test_a_closed_pipe_is_quiet(args):
     assert b"Traceback" not in err
 
 
+@pytest.mark.slow
 @POSIX
 def test_a_closed_pipe_makes_no_pass_of_a_failure():
     write("net.py", WRONG)

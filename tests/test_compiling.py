@@ -184,6 +184,7 @@ def test_random_graphs_compiled_equal_the_graph(part):
             check_random_graph(seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_the_same_for_each_function_that_is_written_with_others(part):
     with np.errstate(all="ignore"):

@@ -489,6 +489,7 @@ def test_values_are_those_of_the_graph():
 # --- size -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_long_chain_is_derived_without_recursion_and_in_seconds():
     x = y = Tensor(np.linspace(-1, 1, 3), True, "x")
     for i in range(5_000):

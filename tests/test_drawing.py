@@ -388,6 +388,7 @@ def test_a_very_long_chain_is_refused_at_once():
     assert time.perf_counter() - start < 2
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
     monkeypatch.setattr(drawing, "LIMIT", 10**9)
 

@@ -64,6 +64,7 @@ def graded(source, sizes=SIZES, name="", seed=12345, timeout=20.0, **options):
 # --- one file -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_points_are_the_part_of_the_gradients_that_is_right():
     assert graded(RIGHT).points == 1
     half = graded(UNMASKED)
@@ -272,6 +273,7 @@ def test_a_worksheet_of_any_loss_is_marked_with_that_loss(run):
     assert (status, "has no worksheet for --loss" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_worksheet_that_fails_as_a_file_or_cheats_does_not_pass(run):
     for head in ("1 / 0\n", "import os; os._exit(0)\n"):
         Path("sheet.py").write_text(head + sheet())
@@ -307,6 +309,7 @@ def _folder():
         Path("class", f"{name}.py").write_text(source)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_folder")
 def test_a_class_gets_a_line_each_and_one_failure_stops_nothing(run):
     status, out, err = run("class", "--sizes", "3,5,2")

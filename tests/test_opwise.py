@@ -541,6 +541,7 @@ def test_a_graph_of_many_paths_is_no_longer_than_its_nodes():
     assert len(order(draw(y.sum()))) == 62
 
 
+@pytest.mark.slow
 def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
     monkeypatch.setattr(drawing, "LIMIT", 10**9)
 
