@@ -539,7 +539,9 @@ def test_the_scale_of_the_gradients_does_not_matter(scale, dtype):
 
 @dtype_ids
 @pytest.mark.parametrize(
-    "sizes", [(64, 128, 64, 10), (3, 5, 5, 2)], ids=["64-128-64-10", "3-5-5-2"]
+    "sizes",
+    [pytest.param((64, 128, 64, 10), marks=pytest.mark.slow), (3, 5, 5, 2)],
+    ids=["64-128-64-10", "3-5-5-2"],
 )
 def test_a_batch_of_4096_is_judged_as_well(sizes, dtype):
     net = MLP(sizes, rng=3, dtype=dtype)
@@ -581,7 +583,7 @@ def test_half_precision_is_judged_by_its_own_rounding():
     net = MLP((3, 5, 4, 2), rng=3, dtype=np.float16)
     assert all(compare(manual_of(cls, net)) for cls in RIGHT.values())
     for name in ("not divided by the batch", "mask missing", "mean for the bias", "sign of y - t"):
-        report = compare(manual_of(WRONG[name], net))
+        report = compare(manual_of(WRONG[name], net), explain=False)
         assert not report
         assert "float16" in str(report)
 
@@ -598,10 +600,10 @@ def test_half_precision_is_judged_by_its_own_rounding():
     ],
 )
 def test_exactly_the_wrong_gradients_are_named(name, names):
-    report = compare(WRONG[name], sizes=(3, 5, 4, 2))
+    report = compare(WRONG[name], sizes=(3, 5, 4, 2), explain=False)
     assert report.wrong == names
     assert report.where == names[0]
-    assert compare(WRONG[name], sizes=(3, 5, 4, 2), explain=False).causes == []
+    assert report.causes == []
     assert f"WHERE {names[0]} is the first that differs" in str(report)
 
 
@@ -748,7 +750,7 @@ def test_any_network_passes_and_any_entry_that_is_off_fails(sizes, batch, dtype,
 
     off = Off(sizes)
     off.W, off.B = [w.data.copy() for w in net.W], [b.data.copy() for b in net.B]
-    assert len(compare(off, x, t).wrong) == 1
+    assert len(compare(off, x, t, explain=False).wrong) == 1
 
 
 # --- the convention at 0 --------------------------------------------------------------------------
@@ -1135,9 +1137,9 @@ def test_a_network_of_other_ops_is_judged_by_its_difference_in_float32(sizes, dt
         def dw(self, i, delta):
             return super().dw(i, delta) * (1 + (1e-3 if dtype is np.float32 else 1e-11))
 
-    assert not compare(Wrong, reference=net)
-    assert not compare(Slightly, reference=net)
-    assert not compare(Hand, reference=net)
+    assert not compare(Wrong, reference=net, explain=False)
+    assert not compare(Slightly, reference=net, explain=False)
+    assert not compare(Hand, reference=net, explain=False)
 
 
 # --- named gradients of a graph -------------------------------------------------------------------
@@ -1176,7 +1178,7 @@ def test_named_gradients_are_compared_intermediates_too(graph):
 def test_a_wrong_named_gradient_is_found(graph, name):
     _, loss, given = graph
     for wrong in (1.001 * given[name], -given[name], given[name] + 1e-9, given[name][None]):
-        report = compare({**given, name: wrong}, loss)
+        report = compare({**given, name: wrong}, loss, explain=False)
         assert report.wrong == [name]
         assert not report
 
@@ -1251,8 +1253,8 @@ def test_any_recorded_op_can_be_run_again(dtype):
     report = compare({"dw": w.grad, "dv": v.grad}, loss)
     assert report
     assert report.notes
-    assert not compare({"dw": w.grad * (1 + 1e-3), "dv": v.grad}, loss)
-    assert not compare({"dw": w.grad, "dv": v.grad + dtype(1e-4)}, loss)
+    assert not compare({"dw": w.grad * (1 + 1e-3), "dv": v.grad}, loss, explain=False)
+    assert not compare({"dw": w.grad, "dv": v.grad + dtype(1e-4)}, loss, explain=False)
 
 
 @pytest.mark.parametrize("labels", [[0, 2, 1, 1], np.eye(3)[[0, 2, 1, 1]]], ids=["numbers", "rows"])
@@ -1285,7 +1287,7 @@ def test_a_cotangent_that_is_scattered_can_be_differentiated_again():
     loss = np.sum(np.square(scatter(w, np.array([0, 1, 1, 2]), np.zeros(3))))
     loss.backward()
     assert compare({"dw": w.grad}, loss)
-    assert not compare({"dw": 1.01 * w.grad}, loss)
+    assert not compare({"dw": 1.01 * w.grad}, loss, explain=False)
 
 
 def test_a_weight_used_twice_has_both_of_its_gradients():
@@ -1538,7 +1540,8 @@ def test_a_report_is_html_that_is_escaped_and_marks_what_is_wrong():
 
 
 def test_a_report_is_plain_data_for_json():
-    reports = [compare(Hand), *map(compare, WRONG.values())]
+    reports = [compare(Hand), *(compare(code, explain=False) for code in WRONG.values())]
+    reports += map(compare, [*WRONG.values()][:6])
     reports.append(Comparison("c", [Row("a", max_diff=math.nan, sigmas=math.inf, verdict="WRONG")]))
     for report in reports:
         data = report.to_dict()

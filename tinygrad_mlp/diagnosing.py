@@ -48,7 +48,7 @@ class Probe:
     """Numbers of the data, such as the loss, that a factor may contain."""
     due: dict[Value, Any] = field(default_factory=dict)
     """What a fixed line should be, on the person's own values above it."""
-    _sizes: dict[Value, float] = field(default_factory=dict)
+    _sizes: dict[Value, tuple[float, float]] = field(default_factory=dict)
 
     def expected(self, v: Value) -> Any:
         """What `v` would be without a mistake of its own."""
@@ -65,23 +65,27 @@ class Probe:
         """Rounding, if it is in proportion to the numbers."""
         size = abs(simulated).max() if np.size(simulated) else 0.0
         if v not in self._sizes:
-            self._sizes[v] = float(np.max(abs(self.expected(v)), initial=0.0))
-        right = self._sizes[v]
-        tolerance = self.tolerance[v]
-        if np.shape(tolerance) != np.shape(simulated):
-            tolerance = np.max(tolerance, initial=0.0)
+            both = self.expected(v), self.tolerance[v]
+            self._sizes[v] = tuple(float(np.max(abs(b), initial=0.0)) for b in both)  # type: ignore[assignment]
+        right, tolerance = self._sizes[v]
+        if np.shape(self.tolerance[v]) == np.shape(simulated):
+            tolerance = self.tolerance[v]
         return tolerance * (size / right if size > right > 0 else 1.0) + 64 * self.eps * size
 
-    def coefficient(self, v: Value, start: Any, end: Any) -> tuple[float, float] | None:
+    def coefficient(self, v: Value, end: Any, start: Any = 0.0) -> tuple[float, float] | None:
         """c, and its relative error, if the person's array is start + c (end - start)."""
         a = self.given[v]
-        if np.shape(start) != a.shape or np.shape(end) != a.shape:
+        if np.shape(end) != a.shape or np.shape(start) not in ((), a.shape):
             return None
         slope = end - start
+        gap = a - start
         length = float(np.vdot(slope, slope))
         if not (0.0 < length < np.inf):
             return None
-        c = float(np.vdot(slope, a - start)) / length
+        c = float(np.vdot(slope, gap)) / length
+        # What is left; most changes are far off, and this is quicker than entry by entry.
+        if float(np.vdot(gap, gap)) > (1 + 2e-6 * a.size) * c * c * length:
+            return None
         result = start + c * slope
         allowed = self._allowed(v, result)
         if not np.isfinite(c) or not c or not (abs(a - result) <= allowed).all():
@@ -273,11 +277,13 @@ class Search:
     def value(self, i: int, target: Value, lines: Mapping[Value, Any]) -> Any:
         """`target` on probe i with `lines` rewritten; None if that cannot be computed."""
         env = self.envs[i]
-        found = {v for line in lines for v in self.path(line, target)}
-        if len(lines) > 1:  # a rewritten line may read what another one changes
+        if len(lines) == 1:
+            [path] = (self.path(line, target) for line in lines)
+        else:  # a rewritten line may read what another one changes
+            found = {v for line in lines for v in self.path(line, target)}
             more = {a for new in lines.values() for a in leaves(new) if a in self.sim.number}
             found |= {v for a in more for line in lines for v in self.path(line, a)}
-        path = sorted(found, key=self.sim.number.__getitem__)
+            path = sorted(found, key=self.sim.number.__getitem__)
         if not path:
             return self.now(i, target)
         new = dict(env)
@@ -380,9 +386,9 @@ class Search:
                 if first.fits(target, value):
                     if self.right(target, {line: change.new}) and not self.vanishes(change):
                         found.append(Match(change, change.new, None, [], change.rank))
-                elif np.shape(value) == first.given[target].shape and moved(value, before):
-                    factor = first.coefficient(target, np.zeros_like(value), value)
-                    if factor is not None and np.size(value) > 1:
+                elif value.size > 1:
+                    factor = first.coefficient(target, value)
+                    if factor is not None and moved(value, before):
                         found += self.with_factor(target, change, factor)
         return found
 
@@ -416,7 +422,7 @@ class Search:
         for i, p in enumerate(self.probes[1:], 1):
             if target in p.given:
                 value = self.value(i, target, {change.line: change.new})
-                more = None if value is None else p.coefficient(target, np.zeros_like(value), value)
+                more = None if value is None else p.coefficient(target, value)
                 if more is None:
                     return []
                 cs.append(more)
@@ -441,9 +447,7 @@ class Search:
                 end = self.value(i, target, {change.line: change.make(Number(1.0))})  # type: ignore[misc]
                 if start is None or end is None:
                     return []
-                if scale:
-                    start = np.zeros_like(start)
-                solved = p.coefficient(target, start, end)
+                solved = p.coefficient(target, end, 0.0 if scale else start)
                 if solved is None:
                     return []
                 cs.append(solved)

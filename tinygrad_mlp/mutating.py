@@ -6,7 +6,7 @@ here knows a network: what relu, tanh or softmax need falls out of their rules a
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -233,7 +233,7 @@ class Context:
             )
         return f"{shown(new)} in the place of {shown(old)}"
 
-    @property
+    @cached_property
     def mask(self) -> Value | None:
         """The comparison in this line."""
         return next((n for _, n in places(rooted(self.line)) if n.op in OPPOSITE), None)

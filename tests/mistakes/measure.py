@@ -31,9 +31,6 @@ from .running import compared, gradients, identifier, is_mapping, judged
 
 mutants.load()
 
-CAUSES = False
-"""Whether `compare` looks for causes: then the tests hold their limits, and the page shows them."""
-
 TOKEN = r"[\w.]+(?:\[[^]]*\])?|[*<>=]+|\S"
 """Pieces of a formula: a name with its index, an operator, a parenthesis."""
 
@@ -144,7 +141,7 @@ def same_line(entry: Pass, cause: Any) -> bool:
     scope |= {k: v for k, v in entry.code.__globals__.items() if callable(v)}
     scope |= {identifier(name): a for name, a in program.values().items()}
     change = entry.after.split("=", 1)[1]
-    code = re.sub(r"\b(\w+)\[(\d+)\]", r"\1\2", right)
+    code = re.sub(r"(?<!\.)\b(\w+)\[(\d+)\]", r"\1\2", right)  # W[0], but not y.shape[0]
     try:
         values = [eval(compile(text.strip(), "line", "eval"), scope) for text in (code, change)]
         return bool(np.shape(values[0]) == np.shape(values[1]) and np.allclose(*values))
@@ -176,7 +173,8 @@ def in_place(entry: Pass, cause: Any) -> bool:
     if line_of(entry, Comparison("", [], causes=[cause])) == "right":
         return True
     sides = [code.split("=", 1)[0].strip() for code in (cause.yours, cause.autograd) if "=" in code]
-    if not any(re.fullmatch(NAME, side) for side in sides):
+    lines = {row.name for row in derive(NETS[entry.net].loss()).lines}
+    if not any(side in lines or re.fullmatch(NAME, side) for side in sides):
         sides = re.findall(NAME, cause.text)
     net = NETS[entry.net]
     known = {f"d{name}" for name in net.parameters}
@@ -255,17 +253,17 @@ def summary(outcomes: Sequence[Outcome]) -> Figures:
     )
 
 
-def markdown(outcomes: Sequence[Outcome], rows: bool = True, causes: bool = CAUSES) -> str:
+def markdown(outcomes: Sequence[Outcome], rows: bool = True) -> str:
     """The tables of the documentation: a row per mistake, and one per kind of change."""
-    verdicts = ["right", "one of", "part", "unknown", "wrong"] if causes else []
+    verdicts = ["right", "one of", "part", "unknown", "wrong"]
     lines = []
     written = [o for o in outcomes if not o.entry.right and o.entry.made == "by hand"]
     if rows and written:
-        lines += table("mistake", "network", "wrong gradients", *["cause named"][: len(verdicts)])
+        lines += table("mistake", "network", "wrong gradients", "cause named")
         for o in written:
             names = "all" if everything(o) else listed(o.expected)
-            cause = [o.cause if o.exact else f"{o.cause}, other gradients"][: len(verdicts)]
-            lines.append(f"| {' | '.join([o.entry.about, o.entry.net, names, *cause])} |")
+            cause = o.cause if o.exact else f"{o.cause}, other gradients"
+            lines.append(f"| {' | '.join([o.entry.about, o.entry.net, names, cause])} |")
         lines.append("")
     scripted = [o for o in outcomes if o.entry.made != "by hand"]
     if scripted:
