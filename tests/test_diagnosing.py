@@ -561,3 +561,174 @@ def test_values_of_the_step_before_or_after_are_found():
     assert compare({"V": right}, loss)
     [cause] = compare({"V": early}, loss).causes
     assert "other indices: h[] shifted by 1" in cause.text
+
+
+# --- what seldom happens --------------------------------------------------------------------------
+
+
+def test_a_forward_pass_that_returns_no_array():
+    class Silent(Hand):
+        def forward(self, x):
+            self.y = super().forward(x)
+
+        def first(self, y, t):
+            return self.y - t
+
+    report = compare(Silent)
+    assert report.wrong[0] == "y"
+    assert report.causes[-1].text == "dy is multiplied by a factor batch / 2"
+
+
+def test_a_second_call_that_gives_nothing():
+    class Once(Hand):
+        def finish(self, DW, DB):
+            self.DW, self.DB = (None, None) if self.DW else (DW, DB)
+
+    [cause] = compare(Once).causes
+    assert "left behind changes the second" in cause.text
+
+
+def test_a_second_call_with_another_batch_that_is_not_stale():
+    class Odd(Hand):
+        def finish(self, DW, DB):
+            self.DW, self.DB = [g * (2 if self.DW else 1) for g in DW], DB
+
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    report = compare(Odd, x, x[:, :2] + 1)
+    assert "left behind changes the second" in report.causes[0].text
+
+
+def test_gradients_that_pile_up_in_the_class_are_told():
+    class Kept(Hand):
+        total = None
+
+        def finish(self, DW, DB):
+            Kept.total = [np.zeros_like(g) for g in DW] if Kept.total is None else Kept.total
+            if [g.shape for g in Kept.total] == [g.shape for g in DW]:
+                Kept.total = [a + b for a, b in zip(Kept.total, DW)]
+            self.DW, self.DB = Kept.total, DB
+
+    [cause] = compare(Kept).causes
+    assert "every call adds to what earlier calls left behind, even in a new object" in cause.text
+
+
+def test_weights_that_are_checked_against_their_sizes():
+    """The other sizes are not taken, and one set of data is enough."""
+
+    class Checked(Hand):
+        @property
+        def W(self):
+            return self._W
+
+        @W.setter
+        def W(self, W):
+            if [w.shape for w in W] != [(3, 5), (5, 4), (4, 2)]:
+                raise ValueError("other sizes")
+            self._W = W
+
+        def db(self, i, delta):
+            return delta.mean(axis=0)
+
+    [cause] = compare(Checked).causes
+    assert "a mean" in cause.text
+    assert "2 sets of data" in cause.evidence
+
+
+def test_code_that_stops_to_work_is_judged_all_the_same():
+    for limit in range(1, 12):
+        calls = []
+
+        def fun(W, B, x, t, calls=calls, limit=limit):
+            calls.append(x)
+            if len(calls) > limit:
+                raise ValueError("enough")
+            DW, DB = gradients(W, B, x, t)
+            return [2 * dw for dw in DW], DB
+
+        report = compare(fun, sizes=(3, 5, 4, 2))
+        assert not report
+        assert all("twice" in c.text or "enough" in c.text for c in report.causes)
+
+
+def test_a_factor_that_depends_on_the_data_in_a_way_of_its_own_is_unknown():
+    def fun(W, B, x, t):
+        factor = np.log1p(abs(t).max())
+        return tuple([factor * g for g in every] for every in gradients(W, B, x, t))
+
+    report = compare(fun, sizes=(3, 5, 4, 2))
+    assert report.causes == []
+
+
+def test_another_y_and_gradients_of_other_shapes():
+    class Both(Hand):
+        def forward(self, x):
+            return np.maximum(super().forward(x), 0)
+
+        def dw(self, i, delta):
+            return delta.T @ self.A[i]
+
+    report = compare(Both)
+    assert any("relu" in cause.text for cause in report.causes)
+    assert not any("the forward pass that you wrote" in fact for fact in report.facts)
+
+
+def test_a_coefficient_found_on_single_samples_has_no_line():
+    def carry(s, i, d):
+        g = d @ s.W[i].T
+        if i == 2:
+            return np.log1p(abs(g)) * np.arange(1, g.shape[1] + 1) * (s.A[i] > 0)
+        return np.where(s.A[i] > 0, g, 0.01 * g)
+
+    [cause] = compare(made(carry=carry), sizes=(3, 5, 4, 2)).causes
+    assert "leaky" in cause.text
+    assert cause.line == ""
+
+
+def test_two_mistakes_in_one_gradient_are_looked_for_only_so_often():
+    """Towers of which nothing but the first weight's gradient is given, and that is no use."""
+    rng = np.random.default_rng(3)
+    total, wrong = 0.0, {}
+    for tower in "PQR":
+        h = Tensor(rng.normal(size=(7, 4)))
+        for k in range(4):
+            w = Tensor(rng.normal(size=(4, 4)), True, f"{tower}[{k}]")
+            if not k:
+                wrong[f"d{w.name}"] = rng.normal(size=w.shape)
+            h = relu(h @ w)
+        total = total + mse(h, np.ones((7, 4)))
+    report = compare(wrong, total)
+    assert report.causes == []
+    assert report.wrong == [*wrong][::-1]
+
+
+def test_a_graph_that_cannot_be_run_again_is_said_to_be_so(monkeypatch):
+    w = Tensor(np.ones(3), True, "w")
+    loss = np.sum(w * w)
+    words = "this graph cannot be simulated, so no cause is looked for"
+    assert words not in compare({"w": np.zeros(3)}, loss).notes
+    run = Simulator.run
+
+    def slightly_off(self, inputs):
+        env = run(self, inputs)
+        return {v: a * (1 + 1e-6) for v, a in env.items()}
+
+    monkeypatch.setattr(Simulator, "run", slightly_off)
+    assert words in compare({"w": np.zeros(3)}, loss).notes
+
+    def fails(self, inputs):
+        raise TypeError("an op that takes something else")
+
+    monkeypatch.setattr(Simulator, "run", fails)
+    assert words in compare({"w": np.zeros(3)}, loss).notes
+
+
+def test_vectors_numbers_and_sums_over_everything_have_changes_too():
+    rng = np.random.default_rng(4)
+    W, v = Tensor(rng.normal(size=(3, 3)), True, "W"), Tensor(rng.normal(size=3), True, "v")
+    h = rng.normal(size=(7, 3)) @ W
+    h.name = "h"
+    s = np.sum(h) + np.sum(h @ v)
+    s.name = "s"
+    loss = np.square(np.maximum(s, 0)) + np.sum(v)
+    sim = Simulator(derive(loss)._derivation)
+    assert all(changes(line, sim) for line in sim.lines if line is not sim.derivation.loss)

@@ -71,6 +71,22 @@ def test_an_error_in_a_line_whose_source_is_not_to_be_had():
     assert reason(ValueError("no")) == ("ValueError: no", "", "")
 
 
+def test_an_error_in_a_line_that_is_no_statement_of_its_own():
+    table = {
+        "fails": lambda a: a @ a,
+    }
+    text, source, _ = raised(table["fails"], np.ones((2, 3)))
+    assert text.endswith("(here a (2, 3))")
+    assert source == '"fails": lambda a: a @ a,'
+
+
+def test_an_attribute_that_is_not_there():
+    def misspelled():
+        return np.sumup(np.ones(3))
+
+    assert raised(misspelled)[0].startswith("AttributeError")
+
+
 def test_expressions_are_looked_at_only_if_they_call_nothing():
     called = []
 

@@ -141,10 +141,7 @@ def account(subject: Subject, call: Trial, report: Comparison, limit: float) -> 
     sim = Simulator(derive(call.loss)._derivation)
     here = case_of(sim, subject, call, limit)
     cases = cases_of(sim, subject, limit)
-    wrong = [c for c in cases if c.missing or c.orders or wrong_in(c.probe)]
-    if cases and not wrong:
-        cases = [here]
-    if not cases:
+    if not any(c.missing or c.orders or wrong_in(c.probe) for c in cases):
         cases = [here]
     report.causes += unsteady(subject, cases[0])
     if report.causes:
@@ -236,10 +233,10 @@ def cases_of(sim: Simulator, subject: Subject, limit: float) -> list[Case]:
     for more in (sizes, None):
         try:
             far, second = elsewhere(subject, 12, more)
-            if second.out.raised is None and (more is None or widths(far.W) == more):
-                return [*cases, case_of(sim, far, second, limit)]
         except Exception:  # its arrays may be made for other sizes
             continue
+        if second.out.raised is None and (more is None or widths(far.W) == more):
+            return [*cases, case_of(sim, far, second, limit)]
     return cases
 
 
@@ -256,11 +253,12 @@ def again(subject: Subject, case: Case) -> Attempt:
 
 
 def unsteady(subject: Subject, case: Case) -> list[Cause]:
-    """Whether further calls on the same data give something else."""
-    one, two, three = (
-        np.concatenate([np.zeros(0), *gradients_of(out)])
-        for out in (again(subject, case), again(subject, case), again(subject, case))
-    )
+    """Whether further calls on the same data give something else, or raise."""
+    outs = [again(subject, case) for _ in range(3)]
+    for out in outs:
+        if out.raised is not None:
+            return [cause_of_error(out.raised)]
+    one, two, three = (np.concatenate([np.zeros(0), *gradients_of(out)]) for out in outs)
     if one.shape == two.shape and not differ(one, two):
         return []
     text = "calls on the same data give different gradients: something in it is random"
@@ -616,8 +614,6 @@ def account_of_gradients(
     results = {g for _, g in sim.derivation.results}
     fixed, due = set(), {}
     for v in sim.lines:
-        if v in sim.derivation.inputs:
-            continue
         env[v] = sim.of(v, env)
         inner = v in theirs and v not in results and theirs[v].shape == env[v].shape
         if inner and np.isfinite(theirs[v]).all():

@@ -284,8 +284,6 @@ class Search:
             more = {a for new in lines.values() for a in leaves(new) if a in self.sim.number}
             found |= {v for a in more for line in lines for v in self.path(line, a)}
             path = sorted(found, key=self.sim.number.__getitem__)
-        if not path:
-            return self.now(i, target)
         new = dict(env)
         try:
             for v in path:
@@ -303,21 +301,16 @@ class Search:
         """`target` on probe i with what has been found so far."""
         p = self.probes[i]
         if target in p.fixed:
-            expression = self.base.get(target)
-            try:
-                env = self.envs[i]
-                return computed(target, env) if expression is None else value_of(expression, env)
-            except Exception:
-                return None
+            expression, env = self.base.get(target), self.envs[i]
+            return computed(target, env) if expression is None else value_of(expression, env)
         return self.envs[i][target]
 
     def right(self, target: Value, lines: Mapping[Value, Any] = {}) -> bool:
-        """Whether the person's array comes out on all probes that have it."""
+        """Whether the person's array comes out on all probes."""
         for i, p in enumerate(self.probes):
-            if target in p.given:
-                value = self.value(i, target, lines) if lines else self.now(i, target)
-                if value is None or not p.fits(target, value):
-                    return False
+            value = self.value(i, target, lines) if lines else self.now(i, target)
+            if value is None or not p.fits(target, value):
+                return False
         return True
 
     def all_right(self, lines: Mapping[Value, Any]) -> set[Value]:
@@ -341,7 +334,7 @@ class Search:
                 return set()
             for o in list(fits):
                 value = expected[o] if o in p.fixed else env[o]
-                if o in p.given and not p.fits(o, value):
+                if not p.fits(o, value):
                     fits.discard(o)
         return fits
 
@@ -420,14 +413,12 @@ class Search:
         """A change, and a factor whose name is simple, together."""
         cs = [c]
         for i, p in enumerate(self.probes[1:], 1):
-            if target in p.given:
-                value = self.value(i, target, {change.line: change.new})
-                more = None if value is None else p.coefficient(target, value)
-                if more is None:
-                    return []
-                cs.append(more)
-        probes = [p for p in self.probes if target in p.given]
-        names = names_of(cs, probes)
+            value = self.value(i, target, {change.line: change.new})
+            more = None if value is None else p.coefficient(target, value)
+            if more is None:
+                return []
+            cs.append(more)
+        names = names_of(cs, self.probes)
         if not any(n in ("2", "1 / 2", "-1") or n[-1].isalpha() for n in names):
             return []
         new = apply(np.multiply, self.constant(names[0], [c for c, _ in cs]), change.new)
@@ -440,20 +431,19 @@ class Search:
         if "clip" in change.key:
             return self.clipped(target, change)
         for i, p in enumerate(self.probes):
-            if target in p.given:
-                start = self.now(i, target) if i else before
-                if "updated" in change.key or "term" in change.key:
-                    start = self.value(i, target, {change.line: change.make(Number(0.0))})  # type: ignore[misc]
-                end = self.value(i, target, {change.line: change.make(Number(1.0))})  # type: ignore[misc]
-                if start is None or end is None:
-                    return []
-                solved = p.coefficient(target, end, 0.0 if scale else start)
-                if solved is None:
-                    return []
-                cs.append(solved)
+            start = self.now(i, target) if i else before
+            if "updated" in change.key or "term" in change.key:
+                start = self.value(i, target, {change.line: change.make(Number(0.0))})  # type: ignore[misc]
+            end = self.value(i, target, {change.line: change.make(Number(1.0))})  # type: ignore[misc]
+            if start is None or end is None:
+                return []
+            solved = p.coefficient(target, end, 0.0 if scale else start)
+            if solved is None:
+                return []
+            cs.append(solved)
         if scale and abs(cs[0][0] - 1) < 1e-12:
             return []
-        names = names_of(cs, [p for p in self.probes if target in p.given], self.dims(change.line))
+        names = names_of(cs, self.probes, self.dims(change.line))
         if not names or "0" in names:
             return []
         c = self.constant(names[0], [c for c, _ in cs])
@@ -476,11 +466,10 @@ class Search:
         """A gradient whose entries are cut off at a limit."""
         limits = []
         for p in self.probes:
-            if target in p.given:
-                a = abs(p.given[target])
-                limits.append(float(np.max(a, initial=0.0)))
-                if np.count_nonzero(a == limits[-1]) < 2 or limits[-1] != limits[0]:
-                    return []
+            a = abs(p.given[target])
+            limits.append(float(np.max(a, initial=0.0)))
+            if np.count_nonzero(a == limits[-1]) < 2 or limits[-1] != limits[0]:
+                return []
         c = self.constant(f"{limits[0]:.6g}", limits)
         new = change.make(c)  # type: ignore[misc]
         if not self.right(target, {change.line: new}):
@@ -504,15 +493,10 @@ class Search:
                 [c for c in self.changes(v).values() if c.make is None and pairable(c)]
                 for v in (one, other)
             ]
-            if self.pairs_left < len(singles[0]) * len(singles[1]):
-                continue
-            self.pairs_left -= len(singles[0]) * len(singles[1])
-            for a, b in itertools.product(*singles):
+            for a, b in itertools.islice(itertools.product(*singles), self.pairs_left):
+                self.pairs_left -= 1
                 self.tried += 1
                 lines = {one: a.new, other: b.new}
-                value = self.value(0, target, lines)
-                if value is None or not self.probes[0].fits(target, value):
-                    continue
                 if self.right(target, lines) and not (self.vanishes(a) or self.vanishes(b)):
                     found.append(Match(a, a.new, None, [], a.rank + b.rank + 1, b))
         return found
@@ -589,7 +573,7 @@ class Search:
 
     def evidence(self, match: Match, explained: Sequence[Value]) -> bool:
         """Whether so many numbers came out right that it cannot be by chance."""
-        numbers = min(sum(p.given[o].size for o in explained if o in p.given) for p in self.probes)
+        numbers = min(sum(p.given[o].size for o in explained) for p in self.probes)
         return bool(numbers > (0 if match.coefficient is None else 2))
 
     def accept(self, found: Found) -> None:
@@ -723,6 +707,7 @@ def scaled_text(line: str, name: str) -> str:
 
 
 def diagnose(sim: Simulator, probes: list[Probe], forward: bool) -> Diagnosis:
-    """Explain the gradients of the first probe, by changes that hold on all."""
+    """Explain the gradients of the first probe, by changes that hold on all that have the same."""
+    probes = [p for p in probes if p.given.keys() == probes[0].given.keys()]
     with np.errstate(all="ignore"):
         return Search(sim, probes, forward).run()

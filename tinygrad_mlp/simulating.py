@@ -155,9 +155,7 @@ class Simulator:
         """
         places = dict(zip(in_order(rooted(line)), in_order(rooted(other))))
         (_, k), (_, m) = self.layer(line), self.layer(other)
-        if k is None or m is None:
-            return None
-        return self.carried(new, m - k, places)
+        return self.carried(new, (m or 0) - (k or 0), places)
 
     def carried(self, a: Expression, k: int, places: Mapping[Value, Value] = {}) -> Expression:
         """An expression with all values `k` layers on; None if one does not exist."""
