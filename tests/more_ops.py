@@ -229,7 +229,6 @@ MORE: list[Case] = [
 
 MORE_CONSTANT: list[tuple[Any, tuple[Any, ...]]] = [
     (np.round, (np.array([[1.5, -0.5], [2.0, -2.5]]),)),
-    (np.fix, (np.array([[1.5, -0.5], [2.0, -2.5]]),)),
     (order, (np.array([[1.5, -0.5], [2.0, 2.0]]),)),
     (sign_of_det, (np.array([[1.5, -0.5], [2.0, 2.0]]),)),
     (interval, (np.array([1.5, -0.5]), np.array([-1.0, 0.0, 2.0]))),

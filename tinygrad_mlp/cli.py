@@ -378,7 +378,9 @@ def loss_of(file: str, command: str) -> Tensor:
                 hint = f" Did you mean {close}?" if close else ""
                 raise DataError(f"{path.name} has no function {name}.{hint}")
             loss = scope[name]()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # it is a stranger's
         raise DataError(trouble(error, path)) from error
     finally:
         sys.path.pop(0)
@@ -393,9 +395,10 @@ def trouble(error: BaseException, path: Path) -> str:
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     if isinstance(error, SyntaxError) and error.filename == str(path):
         lines.append(error.lineno)
-    if not lines:
+    if isinstance(error, DataError) and not lines:
         return str(error)
-    return f"{path.name}, line {lines[-1]}: {type(error).__name__}: {error}"
+    where = f"{path.name}, line {lines[-1]}" if lines else path.name
+    return f"{where}: {type(error).__name__}: {error}".rstrip(": ")
 
 
 # --- compare --------------------------------------------------------------------------------------
@@ -457,13 +460,19 @@ def located(text: str) -> tuple[Path, str]:
     if os.path.exists(text) or not (file and name.isidentifier()):  # C:\net.py has no name
         file, name = text, ""
     path = Path(file)
-    if not path.parent.is_dir():
-        raise DataError(f"there is no folder {path.parent}.")
     if not path.exists():
-        close = nearest(path.name, sorted(os.listdir(path.parent)))
-        hint = f" Did you mean {path.parent / close}?" if close else ""
-        raise DataError(f"there is no file {file}.{hint}")
+        raise DataError(absent(path))
+    if path.is_dir():
+        raise DataError(f"{file} is a folder; give a Python file.")
     return path, name
+
+
+def absent(path: Path) -> str:
+    """That there is no such file, and which may be meant."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}."
+    close = nearest(path.name, sorted(os.listdir(path.parent)))
+    return f"there is no file {path}." + (f" Did you mean {path.parent / close}?" if close else "")
 
 
 def said(printed: str, file: str) -> str:
@@ -483,8 +492,11 @@ def train(args: argparse.Namespace) -> int:
     """Train a network on a data set, and write it into a file."""
     from . import modelling
 
-    if not args.output.absolute().parent.is_dir():  # said before the work
-        raise DataError(f"there is no folder {args.output.parent}.")
+    for file in filter(None, (args.output, args.checkpoint)):  # said before the work
+        if not file.absolute().parent.is_dir():
+            raise DataError(f"there is no folder {file.parent}.")
+        if file.is_dir():
+            raise DataError(f"{file} is a folder; give a file, such as {file / 'model.npz'}.")
     start = time.perf_counter()
     net, task, history, left_out = modelling.learn(
         args.data,
@@ -540,14 +552,20 @@ def predict(args: argparse.Namespace) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and suggests the nearest command."""
+    """Says in one line what is wrong, and suggests the nearest command or option."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
-        choice = re.search(r"invalid choice: '(.*?)'", message)
-        close = nearest(choice[1], list(COMMANDS)) if choice else ""
-        hint = f". Did you mean {close}?" if close else ""
+        choice = re.search(r"(?:invalid choice: '|unrecognized arguments: )([^ ']+)", message)
+        known = re.findall(r"[\w-]+", message.partition("(choose from")[2])
+        options = {name.lstrip("-"): name for name in known or self._option_string_actions}
+        close = nearest(choice[1].lstrip("-"), list(options)) if choice else ""
+        hint = f". Did you mean {options[close]}?" if close else ""
         self.exit(MISUSE, f"{self.prog}: {message}{hint}\nSee {self.prog} --help\n")
+
+
+MOST = 10**9
+"""Of neurons, samples, epochs, seconds; NumPy makes no array of more than 2**63 bytes."""
 
 
 def sizes_of(text: str) -> tuple[int, ...]:
@@ -556,10 +574,10 @@ def sizes_of(text: str) -> tuple[int, ...]:
         sizes = tuple(map(int, text.split(",")))
     except ValueError:
         sizes = ()
-    if len(sizes) < 2 or min(sizes) < 1:
+    if len(sizes) < 2 or not 0 < min(sizes) <= max(sizes) <= MOST:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a list of layer sizes: at least two whole numbers from 1 on, "
-            f"input first, such as 3,5,2"
+            f"{text!r} is not a list of layer sizes: at least two whole numbers from 1 on "
+            f"(to {MOST:,}), input first, such as 3,5,2"
         )
     return sizes
 
@@ -572,8 +590,8 @@ def positive(kind: Callable[[str], Any], what: str) -> Callable[[str], Any]:
             value = kind(text)
         except ValueError:
             value = 0
-        if not 0 < value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what} above 0")
+        if not 0 < value <= MOST:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} above 0 (up to {MOST:,})")
         return value
 
     return parse
@@ -708,6 +726,7 @@ def parser() -> Parser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        added[name].set_defaults(parser=added[name])
         option = added[name].add_argument
         option("--json", action="store_true", help="print one JSON document")
         option("-q", "--quiet", action="store_true", help="no progress, no notes")
@@ -772,6 +791,15 @@ def parser() -> Parser:
     return main_parser
 
 
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments. A command's own parser says what it does not know: it knows what is near."""
+    whole = parser()
+    args, extra = whole.parse_known_args(argv)
+    if extra:
+        getattr(args, "parser", whole).error(f"unrecognized arguments: {' '.join(extra)}")
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -789,7 +817,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a console that knows no × gets a ?
     try:
-        status = run(parser().parse_args(argv))
+        status = run(parsed(argv))
     except SystemExit as done:  # argparse's: --help, --version, wrong arguments
         status = int(done.code or 0)
     except KeyboardInterrupt:
@@ -799,7 +827,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"{PROG}: {error}")
     except OSError as error:
         status = MISUSE
-        note(f"{PROG}: {error.filename or 'output'}: {error.strerror}.")
+        missing = isinstance(error, FileNotFoundError) and error.filename
+        what = (
+            absent(Path(missing)) if missing else f"{error.filename or 'output'}: {error.strerror}."
+        )
+        note(f"{PROG}: {what}")
     except MemoryError:
         status = MISUSE
         note(f"{PROG}: there is not enough memory for a network of this size.")

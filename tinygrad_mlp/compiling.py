@@ -372,8 +372,8 @@ class Plan:
         self.source = "\n    ".join([f"def run({signature}):", *rows, f"return {top}"]) + "\n"
         value = "\n    ".join([f"def value({signature}):", *forward, f"return {top}"]) + "\n"
         exec(compile(self.source + value, "<compiled>", "exec"), builder.scope)
-        self.run = builder.scope["run"]
-        self.value = builder.scope["value"]
+        self.run = builder.scope.pop("run")  # which holds the scope
+        self.value = builder.scope.pop("value")
 
     def fits(self, args: tuple[Any, ...]) -> bool:
         """Whether the program was made for these shapes and dtypes."""

@@ -55,7 +55,7 @@ class Program:
 
     def __init__(self, derivation: Derivation) -> None:
         self._derivation = derivation
-        self._functions: dict[str, Any] = {}
+        self._codes: dict[str, Any] = {}
         shown, ids = Printer(), derivation.identifiers()
         coded = Printer(ids)
         self.lines = [line(v, shown, coded) for v in derivation.lines]
@@ -170,17 +170,20 @@ class Program:
                     f"Program: {k} has no name of its own and may depend on what you gave; give it "
                     f"as well, {k}=..."
                 )
-        if name not in self._functions:
-            scope: dict[str, Any] = {}
-            exec(compile(source(), "<derived>", "exec"), scope)
-            self._functions[name] = scope[name]
+        if name not in self._codes:
+            self._codes[name] = compile(source(), "<derived>", "exec")
         given = {
             k: (list(map(np.asarray, arrays[k])) if p.is_list else np.asarray(arrays[k]))
             if k in arrays
             else p.default()
             for k, p in self._parameters.items()
         }
-        return self._functions[name](**given)
+        scope: dict[str, Any] = {}
+        exec(self._codes[name], scope)
+        try:
+            return scope[name](**given)
+        finally:
+            scope.clear()  # its functions hold it and it holds them
 
     def explain(self, name: str, index: Sequence[int] = (), **arrays: Any) -> str:
         """Write one entry of a line as its sum, with the numbers.

@@ -139,6 +139,8 @@ def holds(d: Derivation, loss: Any, forward: list[Any], m: int) -> bool:
             wanted = replayed(d, loss, forward, arrays, order)
         except (TinygradMLPError, ValueError, TypeError, LookupError, ArithmeticError):
             return False
+        finally:
+            scope.clear()  # its function holds it and it holds the function
         return all(map(same, flattened(found, groups), wanted))
 
 

@@ -1,5 +1,6 @@
 """Models of tables, for the command line: which columns go in, which comes out, on what scale."""
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,17 +57,21 @@ def read(source: str, test: bool = False) -> dict[str, Any]:
         return load_csv(source)
     if suffix != ".npz":
         raise DataError(f"--data {source}: give digits, penguins, or a file, .csv or .npz.")
+    raw = io.BytesIO(Path(source).read_bytes())
     try:
-        with np.load(source, allow_pickle=False) as arrays:
+        with np.load(raw, allow_pickle=False) as arrays:
             table = {name: arrays[name] for name in arrays}
-    except FileNotFoundError:
-        raise
     except Exception as error:  # a damaged zip raises half a dozen kinds
         raise DataError(f"{source} is no npz file, or damaged ({type(error).__name__}).") from error
     if "x" not in table or table["x"].ndim != 2 or table["x"].dtype.kind not in "fiub":
         held = ", ".join([f"{name} {a.shape}" for name, a in table.items()][:5])
         raise DataError(f"{source} must hold numbers x (samples, inputs); it holds {held}.")
     return table
+
+
+def quoted(name: str) -> str:
+    """A name from a table, as Python writes it where it would not be seen or break the line."""
+    return name if name.isprintable() and name.strip() else repr(str(name))
 
 
 def is_matrix(table: dict[str, Any]) -> bool:
@@ -78,8 +83,9 @@ def column(table: dict[str, Any], name: str, source: str) -> Any:
     """A column of the table."""
     if name not in table:
         close = nearest(name, list(table))
-        hint = f" Did you mean {close}?" if close else f" There are {', '.join(table)}."
-        raise DataError(f"{source} has no column {name}.{hint}")
+        names = ", ".join(map(quoted, table))
+        hint = f" Did you mean {quoted(close)}?" if close else f" There are {names}."
+        raise DataError(f"{source} has no column {quoted(name)}.{hint}")
     return table[name]
 
 
@@ -92,6 +98,11 @@ def inputs(table: dict[str, Any], columns: list[str] | None, source: str) -> Any
         names = [f"x[:, {i}]" for i in range(x.shape[1])]
     elif not columns:
         raise DataError(f"{source} has no column of numbers to learn from.")
+    elif is_matrix(table):
+        raise DataError(
+            f"{source} holds a matrix; the model takes columns by name: "
+            f"{', '.join(map(quoted, columns))}; give a .csv."
+        )
     else:
         values = [column(table, name, source) for name in columns]
         for name, a in zip(columns, values):
@@ -113,8 +124,8 @@ def check(a: Any, names: list[str], source: str) -> None:
         i, j = bad[0].tolist()
         rows = len(set(bad[:, 0].tolist()))
         raise DataError(
-            f"{source}, row {i + 1}: {names[j]} is {a[i, j]}; leave such rows out, or fill them in "
-            f"({rows} of {len(a)} rows)."
+            f"{source}, row {i + 1}: {quoted(names[j])} is {a[i, j]}; leave such rows "
+            f"out, or fill them in ({rows} of {len(a)} rows)."
         )
 
 
@@ -153,11 +164,13 @@ def learn(
     rest = [name for name in table if name != target]
     columns = None if matrix else [name for name in rest if table[name].dtype.kind in "fiub"]
     x = inputs(table, columns, source)
+    if t.shape[:1] != x.shape[:1] or not t.size:
+        raise DataError(f"{source}: x has {len(x)} rows, the shape of {target} is {t.shape}.")
+    if len(x) == 1:
+        raise DataError(f"{source} has one row; it takes two, one to learn from, one to judge by.")
     t, classes = targets(t, target, source, sizes[-1])
-    if len(t) != len(x):
-        raise DataError(f"{source}: x has {len(x)} rows, {target} has {len(t)}.")
     if sizes[0] != x.shape[1]:
-        named = f": {', '.join(columns)}" if columns else ""
+        named = f": {', '.join(map(quoted, columns))}" if columns else ""
         raise DataError(
             f"--sizes begins with {sizes[0]}, but {source} has {x.shape[1]} inputs{named}."
         )
@@ -191,12 +204,18 @@ def learn(
 
 def targets(t: Any, name: str, source: str, n_out: int) -> tuple[Any, list[str] | None]:
     """What the network has to put out: classes with their names, or numbers, (samples, n_out)."""
-    if t.dtype.kind not in "fiub":
+    if t.dtype.kind not in "fiubU" or (t.dtype.kind == "U" and t.ndim > 1):
+        raise DataError(
+            f"{source}: {quoted(name)} must be numbers, or a column of text, "
+            f"not {t.dtype} {t.shape}."
+        )
+    if t.dtype.kind == "U":
         names, t = np.unique(t, return_inverse=True)
         if len(names) != n_out:
             raise DataError(
-                f"--sizes ends in {n_out}, but {name} of {source} has {len(names)} classes: "
-                f"{', '.join(names[:9])}{', ...' if len(names) > 9 else ''}."
+                f"--sizes ends in {n_out}, but {quoted(name)} of {source} has "
+                f"{len(names)} classes: "
+                f"{', '.join(map(quoted, names[:9]))}{', ...' if len(names) > 9 else ''}."
             )
         return t, names.tolist()
     t = t.reshape(len(t), -1)
@@ -207,8 +226,8 @@ def targets(t: Any, name: str, source: str, n_out: int) -> tuple[Any, list[str] 
     if t.shape[1] > 1 or len(bad):
         values = f"{t.shape[1]} numbers" if t.shape[1] > 1 else f"{t[bad[0], 0]:g}"
         raise DataError(
-            f"--sizes ends in {n_out}, so {name} of {source} must be {n_out} numbers, or a class "
-            f"from 0 to {n_out - 1}; in row {bad[0] + 1 if len(bad) else 1} it is {values}."
+            f"--sizes ends in {n_out}, so {quoted(name)} of {source} must be {n_out} numbers, or a "
+            f"class from 0 to {n_out - 1}; in row {bad[0] + 1 if len(bad) else 1} it is {values}."
         )
     return t[:, 0].astype(np.int64), [str(i) for i in range(n_out)]
 
@@ -219,13 +238,21 @@ def save_model(path: Any, net: MLP, task: Task) -> None:
 
 
 def load_model(path: Any) -> tuple[MLP, Task]:
-    """What `save_model` wrote."""
-    saved = load(path)
-    if not {"sizes", *Task._fields} <= saved.extra.keys():
-        raise DataError(f"{path} holds no model of tinygrad-mlp train.")
-    net = MLP(saved.extra["sizes"])
-    net.load_state_dict(saved.state)
-    return net, Task(**{name: saved.extra[name] for name in Task._fields})
+    """What `save_model` wrote, once it was tried on the mean of what it has learnt from."""
+    state, extra = load(path)
+    try:
+        net, task = MLP(extra["sizes"]), Task(**{name: extra[name] for name in Task._fields})
+        net.load_state_dict(state)
+        texts = [task.target, *(task.columns or ()), *(task.classes or ())]
+        if not {type(text) for text in texts} <= {str}:
+            raise TypeError("a name is no text")
+        with np.errstate(divide="raise", invalid="raise"):
+            found = answers(net, task, np.array([task.mean]))
+        if not found or len(task.classes or found) != net.sizes[-1]:
+            raise ValueError("not as many names as outputs")
+    except Exception as error:  # whatever else a stranger has written there
+        raise DataError(f"{path} holds no model of tinygrad-mlp train.") from error
+    return net, task
 
 
 def predict(net: MLP, task: Task, source: str) -> dict[str, list[Any]]:
@@ -233,6 +260,11 @@ def predict(net: MLP, task: Task, source: str) -> dict[str, list[Any]]:
     x = inputs(read(source, test=True), task.columns, source)
     if x.shape[1] != len(task.mean):
         raise DataError(f"{source} has {x.shape[1]} inputs, the model takes {len(task.mean)}.")
+    return answers(net, task, x)
+
+
+def answers(net: MLP, task: Task, x: Any) -> dict[str, list[Any]]:
+    """The columns of `predict` for a matrix."""
     with no_grad():
         y = net((x - task.mean) / task.std).data
     if task.classes:

@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .elementary import nonzero
 from .errors import MissingVJPError, ShapeError
+from .formatting import describe
 from .ops import along, astype, stretched
 from .primitives import FORWARDS, HINTS, applied, defvjp, primitive
 from .shaping import alone, arrayed, in_front, kept, part
@@ -133,9 +134,17 @@ def finished(y: Any, rows: Any, a: Any, axis: Any, keepdims: bool) -> Any:
     return kept(y, a, axis) if keepdims else y
 
 
+def in_order(a: Any, axis: Any) -> Any:
+    """`a` sorted along `axis`, which comes in front."""
+    rows = np.sort(in_front(a, axis), axis=0)
+    if not rows.shape[0]:
+        raise ShapeError(f"median, quantile: {describe(a, 'a')} is empty along axis {axis}.")
+    return rows
+
+
 def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The entry in the middle, or the mean of both that are."""
-    rows = np.sort(in_front(a, axis), axis=0)
+    rows = in_order(a, axis)
     n = int(rows.shape[0])
     middle = rows[n // 2] if n % 2 else (rows[n // 2 - 1] + rows[n // 2]) / 2
     return finished(middle, rows, a, axis, keepdims)
@@ -143,7 +152,7 @@ def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Between the entries on both sides of the place q (n - 1), in proportion; q are numbers."""
-    rows = np.sort(in_front(a, axis), axis=0)
+    rows = in_order(a, axis)
     last = int(rows.shape[0]) - 1
 
     def at(q: float) -> Any:
@@ -203,8 +212,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     ends = [e if e is None or e.ndim else np.broadcast_to(e, one) for e in ends]
     if prepend is not None or append is not None:
         a = np.concatenate([e for e in (ends[0], a, ends[1]) if e is not None], axis)
+    minus = np.not_equal if a.dtype == bool else np.subtract  # as NumPy has it
     for _ in range(n):
-        a = part(a, axis, slice(1, None)) - part(a, axis, slice(0, -1))
+        a = minus(part(a, axis, slice(1, None)), part(a, axis, slice(0, -1)))
     return a
 
 
@@ -271,7 +281,7 @@ defvjp(  # in full, each entry of one with each of the other
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """The full convolution, or its middle."""
-    a, v = arrayed(a), arrayed(v)
+    a, v = (np.reshape(x, -1) if x.ndim == 0 else x for x in (arrayed(a), arrayed(v)))
     y = applied(np.convolve, a, v)
     short, long = sorted((a.shape[0], v.shape[0]))
     ends = {"full": None, "same": ((short - 1) // 2, long), "valid": (short - 1, long - short + 1)}

@@ -65,12 +65,12 @@ def save(path: str | os.PathLike[str], net: Any, **extra: Any) -> None:
     """
     state = net.state_dict() if hasattr(net, "state_dict") else dict(net)
     arrays: dict[str, Any] = {}
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "state": {name: pack(a, f"net/{name}", arrays) for name, a in state.items()},
         "extra": {name: pack(value, f"extra/{name}", arrays) for name, value in extra.items()},
     }
-    numbers = [name for name in state if f"net/{name}" not in arrays]
+    numbers = [n for n, a in document["state"].items() if type(a) is not dict or "array" not in a]
     if numbers:
         raise DataError(f"save: of the network, no arrays: {', '.join(map(str, numbers))}.")
     document["arrays"] = {name: kind(a) for name, a in arrays.items()}
@@ -165,6 +165,8 @@ def pack(value: Any, where: str, arrays: dict[str, Any]) -> Any:
             f"save: {where} is {describe(value)}: give NumPy arrays, numbers, text, None, and "
             f"lists or dicts (of text -> value) of these; nothing is pickled."
         )
+    if where in arrays or "\\" in where or not where.isprintable():  # no name for an entry of a zip
+        where = str(len(arrays))
     arrays[where] = array
     return {"array": where}
 
@@ -194,5 +196,8 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None  # not the one beside it
+        raise
     finally:
         beside.unlink(missing_ok=True)

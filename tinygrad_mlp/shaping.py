@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .errors import MissingVJPError, ShapeError
-from .ops import along
+from .ops import along, astype
 from .primitives import FORWARDS, HINTS, applied, defvjp, primitive
 
 __all__: list[str] = []
@@ -28,6 +28,13 @@ def arrayed(a: Any, dtype: Any = None) -> Any:
 def part(a: Any, axis: int, which: Any) -> Any:
     """The part `which` of one axis of `a`, which may be counted from the end."""
     return a[along(normalize_axis_index(axis, a.ndim), which)]
+
+
+def lined_up(a: Any, axis: int | None) -> tuple[Any, int]:
+    """`a` and the axis that is meant: without one, of all entries in order, as of a number."""
+    if axis is None or (a.ndim == 0 and axis in (0, -1)):
+        return np.reshape(a, -1), 0
+    return a, normalize_axis_index(axis, a.ndim)
 
 
 def tupled(a: Any) -> tuple[Any, ...]:
@@ -192,7 +199,7 @@ def stretched(a: Any, axis: int, k: int, after: int) -> Any:
 
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each entry so many times: the same for all by stretching, else by an index."""
-    a, axis = (np.reshape(a, -1), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
+    a, axis = lined_up(a, axis)
     counts = np.ravel(repeats)
     if counts.size == 1:
         return stretched(a, axis, int(counts[0]), 1)
@@ -209,9 +216,10 @@ def tile(A: Any, reps: Any) -> Any:
 
 
 def resize(a: Any, new_shape: Any) -> Any:
-    """The entries in order, from the start again where they run out."""
-    shape = tupled(new_shape)
-    return np.reshape(np.reshape(a, -1)[[i % a.size for i in range(math.prod(shape))]], shape)
+    """The entries in order, from the start again where they run out; 0 if there are none."""
+    shape, row = tupled(new_shape), np.reshape(a, -1)
+    row = row if a.size else np.concatenate([row, np.zeros(1, a.dtype)])
+    return np.reshape(row[[i % row.size for i in range(math.prod(shape))]], shape)
 
 
 def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
@@ -231,7 +239,8 @@ def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Any,
 
 def full_like(a: Any, fill_value: Any) -> Any:
     """`fill_value`, which may have a gradient, stretched to the shape of `a`."""
-    return np.zeros_like(a) + fill_value
+    full = np.zeros_like(a) + fill_value
+    return full if full.dtype == a.dtype else astype(full, a.dtype)
 
 
 # --- entries --------------------------------------------------------------------------------------
@@ -239,7 +248,7 @@ def full_like(a: Any, fill_value: Any) -> Any:
 
 def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     """The entries at these places along `axis`, without one of the flattened array."""
-    return np.reshape(a, -1)[indices] if axis is None else part(a, axis, indices)
+    return part(*lined_up(a, axis), indices)
 
 
 @primitive
