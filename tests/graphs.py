@@ -148,7 +148,9 @@ STEPS: dict[Any, Step] = {
     np.maximum: lambda a, b: np.maximum(a, b),
     np.minimum: lambda a, b: np.minimum(a, 0.25) + np.minimum(b, a),
     np.where: lambda a, b: np.where(a > 0.1, a, b),
-    np.clip: lambda a, b: np.clip(a, -0.7, 0.9) + np.clip(b, 0.3) + np.clip(b, None, bounded(a)),
+    np.clip: lambda a, b: (
+        np.clip(a, -0.7, 0.9) + np.clip(b, 0.3, None) + np.clip(b, None, bounded(a))
+    ),
     np.matmul: lambda a, b: bounded(a @ b),
     np.sum: lambda a, _: bounded(a.sum(axis=-1, keepdims=True)),
     np.mean: lambda a, _: a.mean(axis=0) + np.mean(a),

@@ -12,6 +12,8 @@ import numpy as np
 
 from tinygrad_mlp import Tensor
 
+NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
+
 H = 1e-6
 """Step of central differences: the error is about h² + 1e-16 / h = 1e-10, times the curvature."""
 

@@ -105,7 +105,7 @@ def test_there_is_no_median_of_nothing(f):
 # --- what they found: files -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["\ud800", "a\0b", "a\\b", "\u202e", "a\nb", ""])
+@pytest.mark.parametrize("name", ["\ud800", "\ud800\udfff", "a\0b", "a\\b", "\u202e", "a\nb", ""])
 def test_any_name_is_saved(name, tmp_path):
     """An entry of a zip cannot have any name, a parameter can."""
     save(tmp_path / "a.npz", {name: np.ones(2), "w": np.zeros(1)}, **{"x": {name: np.zeros(3)}})

@@ -86,10 +86,10 @@ def test_every_kind_of_argument_is_replayed():
     x = leaf(5, 3, name="x", grad=False)
     y = x @ leaf(3, 3)
     row = np.arange(3.0)
-    z = np.clip(y * row, -0.7) + np.stack([y, y], axis=0)[0] + y[..., [0, 1, 2]]
+    z = (y * row).clip(-0.7) + np.stack([y, y], axis=0)[0] + y[..., [0, 1, 2]]
     p = derive(np.mean(z * Tensor(0.07)))
     assert p.batch is None  # a list in an index, and data of other lengths
-    z = np.clip(y, -0.7) + np.stack([y, y], axis=0)[0] + y[:, 1:2] + y[..., None][..., 0]
+    z = y.clip(-0.7) + np.stack([y, y], axis=0)[0] + y[:, 1:2] + y[..., None][..., 0]
     assert derive(np.mean(z * Tensor(0.07)) * np.float64(0.9)).batch == 5
     assert derive(np.mean(y * np.float64(0.2))).batch is None
     assert derive(np.mean(y * 1.0)).batch is None

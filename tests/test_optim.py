@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import Foreign
+from helpers import NUMPY, Foreign
 
 from tinygrad_mlp import MLP, SGD, Tensor, mse
 from tinygrad_mlp.errors import GradientError, TinygradMLPError
@@ -429,7 +429,7 @@ def test_a_step_allocates_one_buffer_of_a_block_at_most(case, dtype):
     give_gradients(params, 0)
     optimizer = optimizer_of(case, params)
     buffer = BLOCK * np.dtype(dtype).itemsize
-    numpys = buffer // 2  # its own, where operands differ in layout
+    numpys = buffer // (2 if NUMPY >= (2, 1) else 1)  # its own, where operands differ in layout
     for allowed in (buffer, buffer if case == CASES[0] else 0):  # the first step makes it
         tracemalloc.start()
         optimizer.step()

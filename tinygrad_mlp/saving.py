@@ -74,7 +74,8 @@ def save(path: str | os.PathLike[str], net: Any, **extra: Any) -> None:
     if numbers:
         raise DataError(f"save: of the network, no arrays: {', '.join(map(str, numbers))}.")
     document["arrays"] = {name: kind(a) for name, a in arrays.items()}
-    arrays[HEADER] = np.frombuffer(json.dumps(document).encode(), np.uint8)
+    text = json.dumps(document, ensure_ascii=False)  # as \u, two surrogates would become one letter
+    arrays[HEADER] = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_whole(path, buffer.getvalue())
