@@ -136,7 +136,7 @@ def test_readings_in_threads_are_those_of_one_thread():
 
 def interrupted_at(k, call):
     """Run `call` with Ctrl-C at the k-th line of `write_whole`; whether it came that far."""
-    left = k
+    left, before = k, sys.gettrace()  # that of coverage
 
     def trace(frame, event, _):
         nonlocal left
@@ -145,7 +145,7 @@ def interrupted_at(k, call):
         if event == "line":
             left -= 1
             if left < 0:
-                sys.settrace(None)
+                sys.settrace(before)
                 raise KeyboardInterrupt
         return trace
 
@@ -155,7 +155,7 @@ def interrupted_at(k, call):
     except KeyboardInterrupt:
         return True
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return False
 
 
