@@ -230,3 +230,8 @@ def test_a_damaged_npz_is_closed_and_named(run):
     Path("c.npz").write_bytes(Path("b.npz").read_bytes()[:100])
     status, _, err = run("train", "--data", "c.npz", "--sizes", "3,2", "-o", "o.npz")
     assert (status, err) == (2, "tinygrad-mlp: c.npz is no npz file, or damaged (BadZipFile).\n")
+
+
+def test_ctrl_c_in_a_file_is_ctrl_c(run):
+    Path("loss.py").write_text("def loss(): raise KeyboardInterrupt", "utf-8")
+    assert run("derive", "loss.py:loss") == (130, "", "")
