@@ -188,7 +188,7 @@ def test_ctrl_c_at_any_line_of_writing_leaves_the_old_file_or_the_new_one(write,
 
 
 COMMANDS = [
-    "train --data digits --sizes 64,16,10 --epochs 4 -q -o a.npz --checkpoint c.npz",
+    "train --data digits --sizes 64,16,10 --epochs 9999 -q -o a.npz --checkpoint c.npz",
     "draw --sizes 2,4,4,1 --level op -o a.png",
     "play --sizes 2,4,1 -o a.html",
     "derive --sizes 3,5,2 -o a.py",
@@ -221,7 +221,7 @@ def test_ctrl_c_at_any_moment_ends_with_130_and_no_half_a_file(command, tmp_path
         assert b"Traceback" not in err
         assert {p.name for p in tmp_path.iterdir()} <= {command.split()[-1], "a.npz"}
         seen.add(child.returncode)
-    assert 130 in seen
+    assert 130 in seen or "train" not in command  # which alone is sure to be met at work
 
 
 # --- consoles and modes of Python -----------------------------------------------------------------
