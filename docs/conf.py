@@ -52,8 +52,9 @@ def draw_pictures(app):
         names = re.findall(r"\bdrawn/(\w+)\.svg", text)
         scope = {}
         for example in doctest.DocTestParser().get_examples(text) if names else ():
+            source = "\n" * example.lineno + example.source  # on the lines of the page
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(example.source, str(page), "single"), scope)
+                exec(compile(source, str(page), "single"), scope)
         for name in names:
             scope[name].write(folder / f"{name}.svg")
 

@@ -315,10 +315,14 @@ def test_what_only_follows_has_a_thin_dashed_frame_and_no_second_array():
     assert cells_of(text)[-1] == "follows from dZ"
 
 
-def test_a_right_gradient_says_so_and_what_is_not_known_says_nothing():
+def test_a_right_gradient_says_so_and_what_no_cause_is_known_of_is_framed():
     card = Card("W", "2", "parameter", gradient=np.ones(2))
     assert "gradient matches" in card_label(card._replace(mark=marked("same")))
-    assert card_label(card._replace(mark=marked("unknown"))) == card_label(card)
+    text = card_label(card._replace(mark=marked("unknown", 2 * np.ones(2), "differs")))
+    assert ">yours: dW<" in text
+    assert ">autograd<" in text
+    assert 'BORDER="4"' in text
+    assert cells_of(text)[-1] == "differs"
 
 
 def test_a_gradient_of_another_shape_is_shown_but_not_boxed():

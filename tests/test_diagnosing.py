@@ -113,6 +113,19 @@ def test_a_cause_shows_both_lines_and_the_line_of_the_file():
     assert any(">= 0" in same for same in cause.same_effect)
 
 
+def test_what_a_step_must_have_been_is_shown_where_it_gives_the_numbers_at_hand():
+    report = compare(WRONG["mask missing"], sizes=(3, 5, 4, 2))
+    truth = derive(report.loss).values()
+    assert report.marks["dZ[2]"].truth is None  # it was not compared
+    np.testing.assert_allclose(report.marks["dZ[2]"].yours, truth["dA[2]"])
+    wrong = truth["dA[2]"] @ truth["W[1]"].T
+    np.testing.assert_allclose(report.marks["dZ[1]"].yours, wrong)
+    assert report.marks["dZ[1]"].text.startswith("as in dZ[2]: the ReLU mask")
+    assert report.marks["dW[0]"].text == "follows from dZ[2] and dZ[1]"
+    deep = compare(WRONG["mask missing"], sizes=(3, 5, 4, 6, 2)).marks
+    assert deep["dW[0]"].text == "follows from dZ[3], dZ[2] and 1 more"
+
+
 def test_what_follows_from_a_mistake_is_marked_as_such():
     marks = compare(WRONG["mask missing at one layer"], sizes=(3, 5, 4, 2)).marks
     assert {k: m.status for k, m in marks.items()} == {

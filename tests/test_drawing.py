@@ -1,5 +1,6 @@
 """The picture: what stands where, what it says, and that nothing else changes."""
 
+import html
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -11,7 +12,19 @@ from helpers import golden
 from test_linewise import named, residual, small, tied
 from test_opwise import HOSTILE, hostile_net
 
-from tinygrad_mlp import Tensor, derive, drawing, grad, graph, mse, relu, scope, softmax
+from tinygrad_mlp import (
+    Tensor,
+    compare,
+    derive,
+    drawing,
+    grad,
+    graph,
+    mse,
+    play,
+    relu,
+    scope,
+    softmax,
+)
 from tinygrad_mlp.drawing import draw, svg_ids, to_dot
 from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.linewise import line_cards
@@ -67,6 +80,19 @@ def checked(loss=None):
     return SimpleNamespace(marks=marks, causes=[cause], loss=loss)
 
 
+def compared(**changed):
+    """What `compare` says if the mask of relu was forgotten, or of other gradients."""
+    loss = small()
+    truth = derive(loss).values()
+    dz = truth["dA[1]"]
+    mine = {"dW[0]": truth["A[0]"].T @ dz, "dB[0]": dz.sum(axis=0)}
+    return compare({**{k: truth[k] for k in ("dW[1]", "dB[1]")}, **mine, **changed}, loss)
+
+
+def drawn(check, **options):
+    return draw(check.loss, check=check, **options)
+
+
 def large():
     """Arrays of more than 36 numbers, with zeros."""
     x = Tensor(np.arange(-20.0, 20.0).reshape(10, 4) / 8, name="x")
@@ -95,7 +121,8 @@ PICTURES = {
     "shapes": lambda: draw(small(), show="shapes"),
     "tied": lambda: draw(tied(), show="grads"),
     "residual": lambda: draw(residual(), show="grads"),
-    "check": lambda: draw(small(), check=checked()),
+    "check": lambda: drawn(checked()),
+    "compared": lambda: drawn(compared()),
     "large": lambda: draw(large(), show="grads"),
     "faulty": lambda: draw(faulty(), show="grads"),
     "recorded": lambda: draw(recorded()),
@@ -201,7 +228,7 @@ def test_before_backward_it_says_so_and_there_is_no_zero_for_a_gradient():
 
 
 def test_a_comparison_gives_the_headline_and_the_counts():
-    source = draw(small(), check=checked()).source
+    source = drawn(checked()).source
     assert "Your backward pass, checked" in source
     assert "7 gradients: 5 match, 2 differ, 1 cause" in source
     assert source.count("gradient matches") == 5
@@ -209,27 +236,90 @@ def test_a_comparison_gives_the_headline_and_the_counts():
     assert "yours: dZ[1] = dA[1]<" in source
     assert "autograd: dZ[1] = dA[1] * (A[1] &gt; 0)" in source
     assert "differs" in source
-    right = SimpleNamespace(marks={"dy": checked().marks["dy"]}, causes=[], loss=None)
-    assert "1 gradient: 1 matches" in draw(small(), check=right).source
+    right = SimpleNamespace(marks={"dy": checked().marks["dy"]}, causes=[], loss=small())
+    assert "1 gradient: 1 matches" in drawn(right).source
+
+
+def test_a_comparison_shows_yours_beside_autograds_where_the_mistake_is_and_what_follows():
+    check = compared()
+    made = check.marks["dZ[1]"]
+    np.testing.assert_array_equal(made.yours, derive(check.loss).values()["dA[1]"])
+    source = drawn(check).source
+    assert "4 gradients: 2 match, 2 differ, 1 cause<" in source
+    assert source.count("follows from dZ[1]<") == 2
+    [card] = [line for line in source.splitlines() if "yours: dZ[1]<" in line]
+    assert 'BORDER="4"' in card
+    assert ">autograd<" in card
+    assert card.count("the ReLU mask") == 1  # said once
+
+
+def test_what_no_cause_is_known_of_is_shown_all_the_same():
+    check = compared(**{"dB[0]": np.array([3.0, 5.0]), "dW[0]": np.array([[3.0, 7.0], [9.0, 1.0]])})
+    assert not check.causes
+    assert check.marks["dB[0]"].status == "unknown"
+    source = drawn(check).source
+    assert "2 differ, cause of 2 unknown, begin with dB[0]<" in source
+    assert source.count("differs; the cause is unknown<") == 2
+    assert source.count(">autograd<") == 2
+    spoken = drawn(check).titles
+    assert any("differs; the cause is unknown" in text for text in spoken.values())
+
+
+def test_a_cause_of_the_forward_pass_stands_on_the_card_of_its_line():
+    check = checked()
+    cause = check.causes[0]
+    cause.yours, cause.autograd = "A[1] = tanh(Z[1])", "A[1] = relu(Z[1])"
+    [card] = [line for line in drawn(check).source.splitlines() if "yours: A[1] = tanh" in line]
+    assert 'ID="v-4"' in card
+
+
+def test_what_no_card_is_for_is_said_in_the_headline_in_full():
+    check = checked()
+    check.causes[0].text = "backward raised " + "a very long message " * 9
+    check.causes[0].gradients = ()
+    check.causes[0].yours = check.causes[0].autograd = ""
+    head = drawn(check).source.partition("legend")[0]
+    assert "<B>net.py:24: backward raised" in head
+    assert head.count("long") == 9
+
+
+def test_a_comparison_of_another_graph_and_one_of_none_are_refused():
+    check = checked()
+    for call in (draw, play):
+        name = call.__name__
+        with pytest.raises(
+            RenderError, match=rf"of another graph.*{name}\(check.loss, check=check"
+        ):
+            call(small(), check=check)
+        check_of_none = SimpleNamespace(marks={}, causes=[], loss=None)
+        with pytest.raises(RenderError, match=r"no gradient was compared; print\(check\)"):
+            call(small(), check=check_of_none)
+        with pytest.raises(RenderError, match=rf"give what compare\(\).*{name}\(c.loss, check=c\)"):
+            call(small(), check=SimpleNamespace(marks={}))
+    with pytest.raises(RenderError, match="a Tensor is drawn"):
+        draw(3.0, check=check)
+    x = Tensor(1.0)
+    both = draw([x, check.loss], check=check)
+    assert "Your backward pass" in both.source
 
 
 def test_a_cause_stands_on_the_card_of_its_line_even_if_nobody_compared_that():
     check = checked()
     cause = check.causes[0]
     del check.marks["dZ[1]"]
-    assert 'BORDER="4"' in draw(small(), check=check).source
+    assert 'BORDER="4"' in drawn(check).source
     for names in (
         ("dQ[3]", "dW[0]"),
         ("dQ[3]",),
     ):  # of what has no card the first gradient that has
         cause.yours, cause.autograd, cause.line, cause.gradients = "", "", "", names
-        source = draw(small(), check=check).source
+        source = drawn(check).source
         assert ('BORDER="4"' in source) is (len(names) == 2)
         assert "the mask A[1] &gt; 0 is missing" in source  # in the headline at least
 
 
 def test_the_graph_of_a_comparison_is_drawn_with_gradients_before_any_backward():
-    source = draw(small(backward=False), check=checked()).source
+    source = drawn(checked(small(backward=False))).source
     assert "no gradient yet" not in source
     assert "autograd" in source
 
@@ -308,6 +398,16 @@ def test_a_line_has_its_card_numbers_rows_and_arrows():
 
 def test_what_belongs_to_no_line_has_no_ids():
     assert svg_ids(op_cards(small(), "grads")[0]) == {}
+
+
+def test_both_arrays_of_a_wrong_gradient_have_an_id():
+    check = compared()
+    cards, _ = line_cards([check.loss], "grads", check.marks)
+    ids = svg_ids(cards)
+    assert [i for i in ids["dZ[1]"] if i.startswith("a_t")] == ["a_t-3"]
+    assert not any(i.startswith("a_t") for i in ids["dW[0]"] + ids["dW[1]"])
+    svg = html.unescape(drawn(check).pipe("svg").decode())
+    assert all(f'id="{i}"' in svg for i in ids["dZ[1]"])
     a, b = Tensor(3.0, True, "a"), Tensor(4.0, True, "b")
     read, _ = line_cards(named(a * b, "d") + 1.0, "grads")
     assert read[-1].backward[0].line == ""
@@ -418,12 +518,16 @@ def test_time_grows_with_the_number_of_cards_not_faster(monkeypatch):
         ({"direction": "RL"}, r"direction='RL'.*'TB', 'LR'"),
         ({"show": "all"}, r"show='all'.*'auto', 'grads', 'values', 'shapes'"),
         ({"check": object()}, "check=.*compare"),
-        ({"check": checked(), "level": "op"}, "check=.*level"),
     ],
 )
 def test_options_that_are_not_there_are_refused(options, text):
     with pytest.raises(RenderError, match=text):
         draw(small(), **options)
+
+
+def test_a_check_is_drawn_by_line():
+    with pytest.raises(RenderError, match=r"check=.*level"):
+        drawn(checked(), level="op")
 
 
 @pytest.mark.parametrize("thing", [3.0, np.zeros(3), None, "net", [], [None]])

@@ -539,15 +539,27 @@ def chain_of(n):
     return h.sum()
 
 
+def test_the_name_of_a_parameter_opens_the_layer_that_uses_it():
+    for asked in ("W[3]", "B[3]"):
+        found = {text.rstrip() for text in listed(draw(deep([2] * 11), expand=asked))}
+        assert {"layer 0..2", "Z[4] = A[3] @ W[3] + B[3]", "layer 4..8"} <= found
+
+
 def test_where_a_check_found_a_mistake_the_layer_is_open():
     loss = deep([2] * 11)
     wrong = SimpleNamespace(status="wrong", yours=np.ones((4, 2)), truth=np.ones((4, 2)), text="!")
     cause = SimpleNamespace(text="!", yours="", autograd="dW[7] = ...", line="", gradients=())
-    check = SimpleNamespace(marks={"dZ[4]": wrong}, causes=[cause])
+    check = SimpleNamespace(marks={"dZ[4]": wrong}, causes=[cause], loss=loss)
     drawing = draw(loss, check=check)
-    opened = ["Z[4] = A[3] @ W[3] + B[3]", "Z[8] = A[7] @ W[7] + B[7]"]
-    assert {"layer 0..2", *opened} <= {text.rstrip() for text in listed(drawing)}
+    opened = ["Z[8] = A[7] @ W[7] + B[7]"]
+    assert {"layer 0..6", *opened} <= {text.rstrip() for text in listed(drawing)}
     assert "1 gradient: 0 match, 1 differs" in drawing.source
+    assert "differ: dZ[4]<" in drawing.source
+    check.causes, check.where = [], "dZ[4]"
+    check.marks = dict.fromkeys(("dZ[1]", "dZ[2]", "dZ[3]", "dZ[4]", "dZ[5]", "dZ[6]"), wrong)
+    drawing = draw(loss, check=check)  # the last is the first, walking backward
+    assert {"layer 0..4", "Z[6] = A[5] @ W[5] + B[5]"} <= {t.rstrip() for t in listed(drawing)}
+    assert "differ: dZ[1], dZ[2], dZ[3] and 2 more<" in drawing.source
     assert "cards folded into" in drawing.source
 
 

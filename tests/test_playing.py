@@ -326,8 +326,8 @@ def test_a_name_with_a_lone_surrogate_can_be_written(tmp_path):
 # --- a comparison ---------------------------------------------------------------------------------
 
 
-def comparison(marks, causes=()):
-    return SimpleNamespace(marks=marks, causes=causes)
+def comparison(loss, marks, causes=()):
+    return SimpleNamespace(marks=marks, causes=causes, loss=loss)
 
 
 def mark(status, yours=None, text="a reason"):
@@ -355,7 +355,7 @@ def test_a_comparison_marks_the_lines_and_shows_yours():
         "dW[1]": mark("same", values["dW[1]"]),
         "dB[1]": mark("unknown"),
     }
-    page = data(loss, comparison(marks, [cause]))
+    page = data(loss, comparison(loss, marks, [cause]))
     assert "m" not in step(page, "dy")
     wrong = step(page, "dZ[1]")["m"]
     assert (wrong["status"], wrong["text"]) == ("wrong", "a reason")
@@ -376,6 +376,19 @@ def test_a_comparison_marks_the_lines_and_shows_yours():
     assert follows["causes"] == []
     for name in ("dB[0]", "dW[1]", "dB[1]"):
         assert "yours" not in step(page, name)["m"]
+
+
+def test_a_cause_is_told_at_its_line_and_what_has_none_above_the_steps():
+    loss = loss_of()
+    cause = {"text": "Too much.", "line": "", "gradients": ("dW[0]", "dB[0]")}
+    at = {**cause, "yours": "dZ[1] = 2", "autograd": "dZ[1] = 1"}
+    error = {**cause, "gradients": (), "yours": "", "autograd": "", "line": "net.py:3"}
+    check = comparison(loss, {"dZ[1]": mark("wrong"), "dW[0]": mark("follows")})
+    check.causes = [SimpleNamespace(**at), SimpleNamespace(**error)]
+    page = data(loss, check)
+    assert [c["text"] for c in step(page, "dZ[1]")["m"]["causes"]] == ["Too much."]
+    assert step(page, "dW[0]")["m"]["causes"] == []
+    assert page["notes"] == [{"text": "net.py:3: Too much.", "fault": True}]
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tinygrad_mlp import MLP, Tensor, derive, mse
+from tinygrad_mlp import MLP, Tensor, compare, derive, mse
 from tinygrad_mlp.playing import play
 
 pytestmark = pytest.mark.browser
@@ -290,6 +290,7 @@ def test_a_comparison_marks_its_lines(opened):
             "dW[1]": SimpleNamespace(status="same", yours=None, truth=None, text="It is right."),
         },
         causes=[SimpleNamespace(**cause, gradients=("dZ[1]",))],
+        loss=loss,
     )
     page = opened(play(loss, check=check))
     assert page.locator("#marks button").all_inner_texts() == ["dZ[1]: wrong", "dW[0]: follows"]
@@ -302,3 +303,25 @@ def test_a_comparison_marks_its_lines(opened):
     assert "wrong." in page.locator("#live").inner_text()
     page.get_by_role("button", name="dW[1] = A[1].T @ dy").click()
     assert "✓ same: It is right." in page.locator("#verdict").inner_text()
+
+
+def test_what_compare_found_is_told_at_its_line(opened):
+    _, loss = net_and_loss()
+    right = derive(loss).values()
+    mine = {name: right[name] for name in ("dW[1]", "dB[1]")}
+    mine["dW[0]"] = right["A[0]"].T @ right["dA[1]"]  # relu forgotten
+    mine["dB[0]"] = right["dA[1]"].sum(axis=0)
+    check = compare(mine, loss)
+    page = opened(play(check.loss, check=check))
+    marked = page.locator("#marks button").all_inner_texts()
+    assert marked == ["dZ[1]: wrong", "dW[0]: follows", "dB[0]: follows"]
+    page.locator("#marks button").first.click()
+    said = page.locator("#verdict").inner_text()
+    assert said.startswith("wrong")
+    assert said.count("the ReLU mask A[1] > 0, the derivative of relu, is missing") == 1
+    for words in ("yours: dZ[1] = dA[1]\n", "autograd: dZ[1] = dA[1] * (A[1] > 0)"):
+        assert words in said
+    zeros = (right["A[1]"] == 0) & (right["dA[1]"] != 0)
+    assert page.locator("#verdict td.off").count() == np.count_nonzero(zeros)
+    page.locator("#marks button").nth(1).click()
+    assert "follows: follows from dZ[1]" in page.locator("#verdict").inner_text()

@@ -285,6 +285,11 @@ def test_another_suffix_is_an_error(name, tmp_path):
         picture().write(tmp_path / name)
 
 
+def test_who_wants_a_page_is_told_of_play(tmp_path):
+    with pytest.raises(RenderError, match=r"\.dot\. A page that steps .* is play\(loss, path\)\.$"):
+        picture().write(tmp_path / "net.html")
+
+
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(RenderError, match=r"there is no folder .*missing"):
         picture().write(tmp_path / "missing" / "net.dot")

@@ -565,20 +565,47 @@ def mark(sim: Simulator, result: Diagnosis, report: Comparison) -> None:
     """Tell a mistake of its own from what follows from another."""
     changed = {v: f for f in result.found for v in f.lines}
     told = {name for c in report.causes for name in c.gradients}
+    made = supposed(sim, result, report)
     for name, m in report.marks.items():
         v = sim.named.get(name)
         if m.status == "same" or v is None:
             continue
         if v in changed:
-            m = m._replace(status="wrong", text=changed[v].text)
+            m = m._replace(status="wrong", text=text_at(v, changed[v]))
         elif v in result.unknown and name not in told:
-            m = m._replace(status="unknown")
-        elif any(v in sim.below[line] for line in changed):
-            m = m._replace(status="follows", text="follows from a mistake before it")
+            m = m._replace(status="unknown", text=f"{m.text}; the cause is unknown")
+        elif sources := [str(line.name) for line in changed if v in sim.below[line]]:
+            more = f" and {len(sources) - 2} more" if len(sources) > 2 else ""
+            text = f"follows from {(', ' if more else ' and ').join(sources[:2])}{more}"
+            m = m._replace(status="follows", text=text)
         report.marks[name] = m
     for v, found in changed.items():  # a step that nobody was asked about
         if v.backward and str(v.name) not in report.marks:
-            report.marks[str(v.name)] = Mark("wrong", text=found.text)
+            report.marks[str(v.name)] = Mark("wrong", made.get(v), text=text_at(v, found))
+
+
+def text_at(line: Value, found: Found) -> str:
+    """What is wrong in a line; of like ones it is said of the first."""
+    first = found.change.line
+    return found.text if line is first else f"as in {first.name}: {found.text}"
+
+
+def supposed(sim: Simulator, result: Diagnosis, report: Comparison) -> dict[Value, Any]:
+    """The lines as the causes make them, on the data of the report; {} if not all is as given."""
+    changed = {v: new for found in result.found for v, new in found.lines.items()}
+    try:
+        env = sim.run({v: getattr(v.node, "_data", v.node) for v in sim.derivation.inputs})
+        with np.errstate(all="ignore"):
+            for v in sim.lines:
+                env[v] = value_of(changed[v], env) if v in changed else sim.of(v, env)
+    except Exception:  # a coefficient is known for other data only
+        return {}
+    given = [(env[sim.named[k]], m.yours) for k, m in report.marks.items() if k in sim.named]
+    fits = all(
+        yours is not None and np.shape(a) == np.shape(yours) and not differ(a, yours)
+        for a, yours in given
+    )
+    return env if fits else {}
 
 
 def account_of_gradients(

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Card", "Row", "card_label", "one_line", "size_text", "spine_of", "style_sheet"]
+__all__ = [
+    "Card",
+    "Row",
+    "card_label",
+    "findings",
+    "one_line",
+    "size_text",
+    "spine_of",
+    "style_sheet",
+]
 
 NUMBERS, COLUMNS = 36, 8
 """An array of at most so many entries and columns is printed entry by entry."""
@@ -280,7 +289,7 @@ def row(content: str, attributes: str = "") -> str:
 def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
     """The table that a card is drawn as; `k` is its number, for the ids."""
     status = getattr(card.mark, "status", "")
-    wrong, follows = status == "wrong", status == "follows"
+    wrong, follows = status in ("wrong", "unknown"), status == "follows"
     rows = [header(card, k, status)]
     if card.formula:
         code = code_lines(f"{card.name} = {card.formula}", INK, 11)
@@ -305,8 +314,7 @@ def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
         rows.append(row(code, f' {handle("s", k, i)} TITLE="{escape(line)}"'))
     rows += [row(font(text, MUTED, 9.5, tag="I")) for text in card.notes]
     wrong = wrong or bool(card.cause)
-    faults = [*card.faults, *([card.mark.text] if status in ("wrong", "follows") else [])]
-    for text in filter(None, [*faults, *card.cause]):
+    for text in findings(card):
         lines = [font(part, FAULT, 9.5, tag="B") for part in textwrap.wrap(one_line(text, 400), 64)]
         rows.append(row("<BR/>".join(lines), f' BGCOLOR="{FAULT_GROUND}" BALIGN="LEFT"'))
     if not {*card.carries} <= {r.parent for r in card.backward}:  # a place for their arrows
@@ -328,6 +336,13 @@ def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
         f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0" COLOR="{frame}" '
         f'BGCOLOR="{GROUND}"><TR><TD>{whole}</TD></TR></TABLE>'
     )
+
+
+def findings(card: Card) -> list[str]:
+    """What is wrong, each on a line: not finite, what a comparison says, the cause."""
+    text = "" if getattr(card.mark, "status", "same") == "same" else card.mark.text
+    said = text and not any(text in line for line in card.cause)
+    return [*card.faults, *[text] * bool(said), *card.cause]
 
 
 def handle(kind: str, *numbers: int) -> str:
@@ -354,13 +369,13 @@ def arrays_of(card: Card, status: str) -> list[tuple[str, str, str, Any, str, An
     slope = card.caption or f"d{card.name}"
     shown = [("v", f"value of {card.name}", "value", card.value, MUTED, None)]
     yours = getattr(card.mark, "yours", None)
-    if status in ("wrong", "follows") and yours is not None:
+    if status in ("wrong", "follows", "unknown") and yours is not None:
         truth = card.gradient if card.mark.truth is None else card.mark.truth
         comparable = getattr(yours, "shape", None) == getattr(truth, "shape", 0)
         shown.append(
             ("g", f"your {slope}", f"yours: {slope}", yours, FAULT, truth if comparable else None)
         )
-        if status == "wrong":
+        if status != "follows":
             shown.append(("t", f"{slope} by autograd", "autograd", truth, MATCH, None))
         return shown
     caption = slope if card.same is None else f"its term of {slope}"

@@ -8,6 +8,7 @@ There is no fixed tolerance: `rounding` says for every entry how far two right p
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -241,7 +242,8 @@ def compare_claims(title: str, claims: list[Claim], loss: Any, limit: float) -> 
             status = "same" if row.ok else "wrong"
             yours = as_array(claim.given)[0] if row.shape is not None else None
             key = f"d{claim.node.name}" if claim.node.name else claim.name
-            marks[key] = Mark(status, yours, truth.right, row.verdict)
+            text = re.sub("^same", "agrees", re.sub("^WRONG(: )?", "", row.verdict)) or "differs"
+            marks[key] = Mark(status, yours, truth.right, text)
         if claim.gradient and np.max(abs(truth.right)) < 10 * limit * np.max(truth.sigma):
             blind.append(f"{claim.name} is zero up to rounding")
     return Comparison(

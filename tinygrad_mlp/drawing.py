@@ -4,6 +4,7 @@ The graph is read into `Card`s, plain data that hold every word and number of th
 line of the derived program (`linewise`) or op by op (`opwise`). Here the cards are written as DOT.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from .cards import (
     Card,
     card_label,
     escape,
+    findings,
     font,
     one_line,
     row,
@@ -40,7 +42,7 @@ from .opwise import ancestors, op_cards
 if TYPE_CHECKING:
     from .rendering import Drawing
 
-__all__ = ["draw", "svg_ids", "to_dot"]
+__all__ = ["checkable", "draw", "svg_ids", "to_dot"]
 
 LIMIT = 500
 """So many cards are drawn; their layout takes seconds, and grows faster than their number."""
@@ -127,8 +129,8 @@ def draw(
     one_of("level", level, ("auto", "op", "line", "layer"))
     one_of("direction", direction, ("TB", "LR"))
     one_of("show", show, ("auto", "grads", "values", "shapes"))
-    if check is not None and not hasattr(check, "marks"):
-        raise RenderError(f"draw(check={describe(check)[:60]}): give what compare() returns.")
+    if check is not None:
+        checkable("draw", loss, check)
     if check is not None and level == "op":
         raise RenderError("draw(check=..., level='op'): a check is drawn at level 'line'.")
     results = list(loss) if isinstance(loss, (list, tuple)) else [loss]
@@ -168,8 +170,34 @@ def draw(
     return to_dot(cards, notes, direction, check, whole)
 
 
+def checkable(call: str, loss: Any, check: Any) -> None:
+    """Raise if `check` is no comparison, or one of another graph."""
+    if not (hasattr(check, "marks") and hasattr(check, "causes")):
+        raise RenderError(
+            f"{call}(check={describe(check)[:60]}): give what compare() returns, "
+            f"c = compare(...), then {call}(c.loss, check=c)."
+        )
+    if check.loss is None:
+        raise RenderError(
+            f"{call}(check=...): there is no graph to draw, as no gradient was compared; "
+            f"print(check) says why."
+        )
+    results = list(loss) if isinstance(loss, (list, tuple)) else [loss]
+    if not all(isinstance(a, Node) for a in results):
+        return  # which is said next
+    if not any(node is check.loss for node in ancestors(*results)):
+        raise RenderError(
+            f"{call}(check=...): the comparison is of another graph than this one; "
+            f"its own is {call}(check.loss, check=check)."
+        )
+
+
 def parts_of(expand: Any, cards: list[Card]) -> list[str]:
-    """The names of what is to stay open: what was asked for, and where a check found a mistake."""
+    """The names of what is to stay open: what was asked for, and where a check found a cause.
+
+    Where it found none, the first that differs, walking backward: the same mistake in every layer
+    would leave nothing folded.
+    """
     asked = expand if isinstance(expand, (list, tuple)) else [] if expand is None else [expand]
     names = []
     for part in asked:
@@ -181,15 +209,16 @@ def parts_of(expand: Any, cards: list[Card]) -> list[str]:
                 f"name, or a list of these."
             )
         names.append(one_line(name))
-    return names + [
-        card.name for card in cards if card.cause or getattr(card.mark, "status", "") == "wrong"
-    ]
+    caused = [card.name for card in cards if card.cause]
+    wrong = [c.name for c in cards if getattr(c.mark, "status", "") in ("wrong", "unknown")]
+    return names + (caused or wrong[-1:])
 
 
 def with_causes(cards: list[Card], causes: Sequence[Any]) -> list[Card]:
     """The cards, each cause on the card of the gradient that it is in the formula of."""
     found = list(cards)
-    at = {card.slope: k for k, card in reversed(list(enumerate(cards))) if card.same is None}
+    whole = [(k, card) for k, card in reversed(list(enumerate(cards))) if card.same is None]
+    at = {card.line: k for k, card in whole} | {card.slope: k for k, card in whole}
     for cause in causes:
         named = [text.partition(" = ")[0] for text in (cause.autograd, cause.yours) if text]
         places = [at[name] for name in [*named, *cause.gradients] if name in at]
@@ -421,6 +450,10 @@ def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
             ids.setdefault(card.line, []).extend(shown)
         if card.slope:
             ids.setdefault(card.slope, []).extend([f"a_g-{k}"] * (card.gradient is not None))
+            if getattr(card.mark, "status", "") in ("wrong", "unknown") and (
+                card.mark.yours is not None and card.gradient is not None
+            ):
+                ids[card.slope].append(f"a_t-{k}")
         for i, (_, line, *_) in enumerate(card.total):
             ids.setdefault(line, []).append(f"a_s-{k}-{i}")
         for i, (parent, line, *_) in enumerate(card.backward):
@@ -446,7 +479,8 @@ def title(cards: list[Card], notes: list[str], check: Any = None, whole: str = "
     said = dict.fromkeys(filter(None, (subtitle, whole)))
     rows = [row(font(head, INK, 17, tag="B")), *(row(font(text, MUTED, 11)) for text in said)]
     for cause in check.causes[:3] if check is not None else ():
-        rows.append(row(font(one_line(cause.text, 100), FAULT, 11, tag="B")))
+        text = one_line(f"{cause.line}: " * bool(cause.line) + cause.text, 300)
+        rows += [row(font(part, FAULT, 11, tag="B")) for part in textwrap.wrap(text, 100)]
     rows += [row(font(note, GRADIENT, 11, tag="B")) for note in notes]
     roles = {card.role or "result" for card in cards}
     legend = [
@@ -462,7 +496,7 @@ def title(cards: list[Card], notes: list[str], check: Any = None, whole: str = "
             mark = font(sign, ON_TINT, 9, tag="B")
             legend.append(f'<TD BGCOLOR="{tint(v, 1.4)}" WIDTH="16">{mark}</TD>')
         legend.append(f"<TD>{font('tint: sign and size', MUTED, 9)}</TD>")
-    if any(getattr(card.mark, "status", "") in ("wrong", "follows") for card in cards):
+    if any(getattr(card.mark, "status", "same") != "same" for card in cards):
         sample = font("differs", FAULT, 9, tag="B")
         legend.append(f'<TD BORDER="2" COLOR="{FAULT}" BGCOLOR="{FAULT_GROUND}">{sample}</TD>')
     rows.append(
@@ -478,11 +512,17 @@ def title(cards: list[Card], notes: list[str], check: Any = None, whole: str = "
 
 def verdict(check: Any) -> tuple[str, str]:
     """What a comparison came to: a headline and the counts."""
-    states = [mark.status for mark in check.marks.values()]
+    compared = [mark for mark in check.marks.values() if mark.truth is not None]
+    states = [mark.status for mark in compared]
     wrong, right = len(states) - states.count("same"), states.count("same")
     parts = [f"{counted(len(states), 'gradient')}: {right} match" + "es" * (right == 1)]
     if wrong:
-        parts += [f"{wrong} differ" + "s" * (wrong == 1), counted(len(check.causes), "cause")]
+        parts += [f"{wrong} differ" + "s" * (wrong == 1)]
+        parts += [counted(len(check.causes), "cause")] * bool(check.causes)
+        unknown = states.count("unknown")
+        parts += [f"cause of {unknown} unknown"] * bool(unknown)
+        if not check.causes:
+            parts.append(f"begin with {check.where}")
     return "Your backward pass, checked", ", ".join(parts)
 
 
@@ -507,7 +547,7 @@ def counted(n: int, noun: str) -> str:
 def spoken(card: Card) -> str:
     """A card in a few words, for who hears the picture or points at it."""
     said = [f"{card.name}, {card.shape}", card.role, card.formula and f"= {card.formula}"]
-    return ", ".join(filter(None, [*said, *card.lines, *card.notes, *card.faults]))
+    return ", ".join(filter(None, [*said, *card.lines, *card.notes, *findings(card)]))
 
 
 def alt_text(cards: list[Card], notes: list[str], whole: str = "") -> str:
@@ -527,7 +567,7 @@ def listing(cards: list[Card], notes: list[str]) -> str:
     codes = [f"{card.name} = {card.formula}" if card.formula else card.name for card in shown]
     width = min(max(map(len, codes)), 60)
     lines = [
-        f"{code:{width}}   # {'  '.join(filter(None, (card.shape, card.role, *card.faults)))}"
+        f"{code:{width}}   # {'  '.join(filter(None, (card.shape, card.role, *findings(card))))}"
         for code, card in zip(codes, shown)
     ]
     return "\n".join(lines + notes)

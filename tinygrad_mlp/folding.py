@@ -109,8 +109,8 @@ def asked_for(cards: Sequence[Card], expand: list[str]) -> tuple[set[str], set[i
         for word in spread(asked):
             if word in scopes:
                 open_scopes.add(word)
-            elif word in at and cards[at[word]].scope:
-                open_scopes.add(cards[at[word]].scope)
+            elif word in at and (scope := home(cards, at[word])):
+                open_scopes.add(scope)
             elif word in at:
                 alone.add(at[word])
             else:
@@ -125,6 +125,12 @@ def asked_for(cards: Sequence[Card], expand: list[str]) -> tuple[set[str], set[i
                 + (f" There are {some}{', ...' if len(scopes) > 4 else '.'}" if some else "")
             )
     return open_scopes, alone
+
+
+def home(cards: Sequence[Card], k: int) -> str:
+    """The scope that a card stands in; of a leaf without one, that of the first that uses it."""
+    users = [] if cards[k].parents else [card for card in cards if k in card.parents]
+    return next((card.scope for card in [cards[k], *users[:1]] if card.scope), "")
 
 
 def paths(scope: str) -> list[str]:
@@ -469,6 +475,10 @@ def box_card(
     faults = [fault for card in inside for fault in card.faults]
     if len(faults) > 1:
         faults = [faults[0], f"and {len(faults) - 1} more"]
+    marked = [str(card.slope) for card in inside if getattr(card.mark, "status", "same") != "same"]
+    if marked:
+        more = f" and {len(marked) - 3} more" if len(marked) > 3 else ""
+        faults.append(f"differ: {', '.join(marked[:3])}{more}")
     outside = [i for b in run for i in boxes[b].outside]
     carries = [p for b in run for i in boxes[b].ops for p in cards[i].carries]
     above = cards[first.ops[0]].spine

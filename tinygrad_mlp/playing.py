@@ -9,6 +9,7 @@ import importlib.resources
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .cards import (
     number_text,
 )
 from .deriving import Program, derive
-from .drawing import LIMIT, svg_ids, to_dot, with_causes
+from .drawing import LIMIT, checkable, svg_ids, to_dot, with_causes
 from .errors import RenderError
 from .explaining import evaluated, explained
 from .formatting import describe
@@ -137,8 +138,8 @@ def play(loss: Any, path: str | os.PathLike[str] | None = None, check: Any = Non
     """
     if not isinstance(loss, Tensor):
         raise RenderError(f"play: a loss is played, a Tensor, not {describe(loss)[:60]}.")
-    if check is not None and not hasattr(check, "causes"):
-        raise RenderError(f"play(check={describe(check)[:60]}): give what compare() returns.")
+    if check is not None:
+        checkable("play", loss, check)
     if path is not None:
         path = fitting(path)  # said before the work is done
     loss._seed(call="play()")  # complains where there is nothing to play
@@ -349,7 +350,7 @@ def verdict(name: str, mark: Any, truth: Any, check: Any) -> dict[str, Any]:
                 "also": "; ".join(getattr(cause, "same_effect", ())),
             }
             for cause in check.causes
-            if name in getattr(cause, "gradients", ())
+            if name in told_at(cause, check)
         ],
     }
     if mark.status == "same" or mark.yours is None:
@@ -363,6 +364,13 @@ def verdict(name: str, mark: Any, truth: Any, check: Any) -> dict[str, Any]:
     return said
 
 
+def told_at(cause: Any, check: Any) -> Sequence[str]:
+    """The gradients at which a cause is told: the lines that it is in, if they were marked."""
+    lines = [text.partition(" = ")[0] for text in (cause.yours, cause.autograd)]
+    found: Sequence[str] = [name for name in lines if name in check.marks] or cause.gradients
+    return found
+
+
 # --- the picture ----------------------------------------------------------------------------------
 
 
@@ -374,6 +382,10 @@ def picture(
     causes = check.causes if marks else ()
     cards, said = line_cards(loss, "grads", marks, program)
     notes = [{"text": text, "fault": True} for text in said]
+    for cause in causes:
+        if not told_at(cause, check):
+            text = f"{cause.line}: " * bool(cause.line) + cause.text
+            notes.append({"text": text, "fault": True})
     if len(cards) > NUMBERED:
         cards, _ = line_cards(loss, "shapes", marks, program)
     try:

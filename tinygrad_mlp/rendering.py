@@ -93,6 +93,8 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no type i
             raise RenderError(
                 f"write({os.fspath(path)!r}): the suffix is not one of "
                 f"{', '.join('.' + known for known in FORMATS)}."
+                + " A page that steps through it is play(loss, path)."
+                * (format == "html")
             )
         if not path.parent.is_dir():  # said before a second is spent on the layout
             raise RenderError(f"write({os.fspath(path)!r}): there is no folder {path.parent}.")
