@@ -51,6 +51,36 @@ def contrast(a, b):
     return (high + 0.05) / (low + 0.05)
 
 
+GREEN_BLIND = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+)
+"""Deuteranopia, on linear light: Machado, Oliveira and Fernandes, 2009."""
+
+
+def green_blind(color):
+    """A colour as it is seen without green cones."""
+    c = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    c = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    c = np.clip(GREEN_BLIND @ c, 0, 1)
+    c = np.where(c <= 0.0031308, 12.92 * c, 1.055 * c ** (1 / 2.4) - 0.055)
+    return "#" + "".join(f"{round(255 * v):02x}" for v in c)
+
+
+@pytest.mark.parametrize("role", cards.HEADERS)
+def test_a_header_can_be_read_without_green_cones(role):
+    ground, ink = cards.HEADERS[role]
+    assert green_blind("#ffffff") == "#ffffff"
+    for day in (True, False):
+        seen = ground if day else cards.NIGHT[ground]
+        text = ink if day or ink == cards.GROUND else cards.NIGHT[ink]
+        assert contrast(green_blind(text), green_blind(seen)) >= 4.5
+
+
+def test_blue_and_orange_stay_apart_without_green_cones():
+    plus, minus = (green_blind(tint(v, 1.0)) for v in (1.0, -1.0))
+    assert int(plus[5:], 16) - int(minus[5:], 16) > 100  # blue is seen as blue
+
+
 def test_contrast_of_black_on_white_is_21():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
 

@@ -13,6 +13,7 @@ from test_linewise import named, residual, small, tied
 from test_opwise import HOSTILE, hostile_net
 
 from tinygrad_mlp import (
+    MLP,
     Tensor,
     compare,
     derive,
@@ -437,13 +438,34 @@ def test_a_long_program_is_told_in_part():
 # --- the picture ----------------------------------------------------------------------------------
 
 
+def net_of(*sizes):
+    rng = np.random.default_rng(0)
+    t = Tensor(rng.normal(size=(32, sizes[-1])), name="t")
+    return mse(MLP(sizes, rng=0)(rng.normal(size=(32, sizes[0]))), t)
+
+
+def digits():
+    return net_of(64, 128, 64, 10)
+
+
+def deep():
+    return net_of(64, *[128] * 25, 10)
+
+
 @pytest.mark.dot
-@pytest.mark.parametrize("make", [small, tied, residual, attention, indexing])
+@pytest.mark.parametrize("make", [small, tied, residual, attention, indexing, digits, deep])
 def test_all_text_has_eleven_pixels_when_the_picture_is_1400_wide(make):
     svg = ET.fromstring(draw(make(), show="grads").pipe("svg"))
     wide = float(svg.get("viewBox").split()[2])
     sizes = [float(text.get("font-size")) for text in svg.iter(f"{SVG}text")]
     assert min(sizes) * 1400 / wide >= 11
+
+
+@pytest.mark.dot
+def test_so_it_has_with_a_comparison():
+    svg = ET.fromstring(drawn(compared()).pipe("svg"))
+    sizes = [float(text.get("font-size")) for text in svg.iter(f"{SVG}text")]
+    assert min(sizes) * 1400 / float(svg.get("viewBox").split()[2]) >= 11
 
 
 @pytest.mark.dot
