@@ -235,6 +235,17 @@ def test_lists_in_another_order_are_told(order, words):
     assert re.search(words, report.causes[0].text), report.causes[0].text
 
 
+@pytest.mark.parametrize("sizes", [(6, 8, 6, 4), (3, 5, 3), (3, 6, 4, 2)])
+def test_transposes_are_not_taken_for_another_order(sizes):
+    report = compare(made(dw=lambda s, i, d: d.T @ s.A[i]), sizes=sizes)
+    assert ["the result is transposed" in cause.text for cause in report.causes] == [True]
+
+
+def test_an_order_is_told_by_shapes_that_all_fit_in_spite_of_another_mistake():
+    fun = lambda W, B, x, t: gradients(W, B, x, t, order=lambda a: [3 * g for g in a[::-1]])
+    assert "in reverse order" in compare(fun, sizes=(3, 6, 4, 2)).causes[0].text
+
+
 def test_one_array_for_two_gradients_is_told():
     def fun(W, B, x, t):
         DW, DB = gradients(W, B, x, t)

@@ -90,8 +90,11 @@ def arranged(name: str, given: list[Any], right: list[Any]) -> tuple[list[Any], 
 
     scores = [score(option) for option in options]
     best = max(range(len(options)), key=lambda k: (scores[k], -k))
-    if len(given) == n and scores[best] <= scores[0]:
-        best = 0
+    if len(given) == n and best:
+        turned = score(("", [as_array(a)[0].T for a in given]))
+        few = scores[best] < (0, n)  # shapes alone tell an order only if all of them fit
+        if few or scores[best] <= max(scores[0], turned):
+            best = 0
     return options[best][1], options[best][0]
 
 
