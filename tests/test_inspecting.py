@@ -227,3 +227,10 @@ def test_a_healthy_network_has_no_notes():
         mse(net(np.abs(X) + RNG.normal(size=(5, 3))), T).backward()
         relu(net(X)[0]).sum()
     assert [note for note in found.notes if "relu" not in note] == []
+
+
+def test_whole_numbers_are_never_too_small():
+    with checked() as seen:
+        n = Tensor([1, 2]) * 3
+    assert n.data.tolist() == [3, 6]
+    assert not seen.notes

@@ -238,3 +238,8 @@ def test_relu_of_a_sum_has_both_reasons():
     text = why(relu(x + b).sum(), "db")
     assert "b was added to each of the 3 rows" in text
     assert "where relu cut x + b off at 0" in text
+
+
+def test_a_gradient_that_is_handed_on_as_it_is():
+    x = Tensor(2.0, requires_grad=True, name="x")
+    assert why(x + 3.0, "dx") == "Starting from dL = 1: the gradient passes to x unchanged."

@@ -487,3 +487,11 @@ def test_hvp_of_ten_thousand_parameters_costs_at_most_five_gradients():
     gradient = value_and_grad(f)
     ratio = best(lambda: hvp(f, (w,), (w,))) / best(lambda: gradient(w))
     assert ratio < 5  # 2.9 to 4.7 measured, on nets of this size
+
+
+def test_a_gradient_can_be_differentiated_by_the_cotangent_it_began_with():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    g = Tensor([3.0, 4.0], requires_grad=True)
+    (dx,) = grad(x * x, x, grad_y=g, create_graph=True)
+    np.testing.assert_array_equal(dx.data, [6.0, 16.0])
+    np.testing.assert_array_equal(grad(dx.sum(), g)[0], [2.0, 4.0])

@@ -159,7 +159,8 @@ class Comparison:
             if cause.evidence:
                 lines.append(f"      {cause.evidence}")
             if cause.same_effect:
-                lines.append(f"      Same effect: {'; '.join(cause.same_effect)}")
+                lines.append("      Same effect:")
+                lines += [f"        {text}" for text in cause.same_effect]
         unknown = [k for k, m in self.marks.items() if m.status == "unknown"]
         if self.tried and unknown:
             which = "WHY   unknown" if not lines else f"      unknown for {', '.join(unknown)}"
