@@ -15,6 +15,7 @@ from tinygrad_mlp import MLP, Tensor, draw, folding, grad, mse, scope
 from tinygrad_mlp.cards import Card, Row
 from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.folding import FEW, counting, fold, span, spread
+from tinygrad_mlp.opwise import ancestors
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -540,8 +541,11 @@ def chain_of(n):
 
 
 def test_the_name_of_a_parameter_opens_the_layer_that_uses_it():
-    for asked in ("W[3]", "B[3]"):
-        found = {text.rstrip() for text in listed(draw(deep([2] * 11), expand=asked))}
+    bare = deep([2] * 11)
+    for node in ancestors(bare):
+        node.scope = node.scope if node.op else ""
+    for loss, asked in ((deep([2] * 11), "W[3]"), (bare, "W[3]"), (bare, "B[3]")):
+        found = {text.rstrip() for text in listed(draw(loss, expand=asked))}
         assert {"layer 0..2", "Z[4] = A[3] @ W[3] + B[3]", "layer 4..8"} <= found
 
 
