@@ -756,3 +756,42 @@ def test_vectors_numbers_and_sums_over_everything_have_changes_too():
     loss = np.square(np.maximum(s, 0)) + np.sum(v)
     sim = Simulator(derive(loss)._derivation)
     assert all(changes(line, sim) for line in sim.lines if line is not sim.derivation.loss)
+
+
+def strange(s, y, t):
+    """An unknown mistake in the first step."""
+    return np.log1p(abs(y - t)) * np.arange(1, y.shape[1] + 1)
+
+
+def test_an_unknown_mistake_beside_biases_of_another_shape():
+    report = compare(made(first=strange, db=lambda s, i, d: d.sum(0) if i < 2 else d.sum()))
+    assert all("dB[2]" in c.gradients for c in report.causes)
+    assert report.marks["dW[2]"].status == "unknown"
+
+
+def test_an_unknown_mistake_in_single_precision_or_with_one_output():
+    single = made(first=strange)()
+    single.W, single.B = ([a.astype(np.float32) for a in group] for group in (single.W, single.B))
+    assert compare(single).causes == []
+    one = made(first=lambda s, y, t: np.log1p(abs(y - t)) * np.cos(3 * y))
+    assert compare(one, sizes=(3, 5, 4, 1)).causes == []
+
+
+def test_a_cast_is_simulated():
+    w = Tensor(np.arange(1, 4, dtype=np.float32), True, "w")
+    loss = np.sum(np.square(w.astype(np.float64)))
+    [cause] = compare({"w": w.data}, loss).causes
+    assert "2" in cause.text
+
+
+def test_the_start_of_a_chain_counts_as_its_number_0_whatever_its_name():
+    V, start = Tensor(np.eye(3), True, "V"), Tensor(np.ones((7, 3)), True, "start")
+    h = start
+    for k in (1, 2, 3):
+        z = h @ V
+        z.name = f"z[{k}]"
+        h = np.tanh(z)
+        h.name = f"h[{k}]"
+    sim = Simulator(derive(mse(h, np.zeros((7, 3))))._derivation)
+    assert sim.shifted(sim.named["dh[1]"], -1) is sim.named["dstart"]
+    assert sim.shifted(sim.named["dh[1]"], -2) is None

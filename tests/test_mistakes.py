@@ -164,9 +164,12 @@ def test_exactly_the_wrong_gradients_are_named(verdicts):
 
 @pytest.fixture(scope="module")
 def sample():
-    """Some of the wrong passes, with their causes, among them those that take longest."""
-    longest = ("mask_at_least_zero", "half_precision", "deviation_constant", "first_step_left_out")
-    return all_measured([*WRONG[::25], *(PASSES[name] for name in longest)])
+    """Some of the wrong passes, with their causes: with those that take longest, and odd ones."""
+    more = (
+        *("mask_at_least_zero", "half_precision", "deviation_constant", "first_step_left_out"),
+        *("two_mistakes_apart", "integer_buffers", "rows_overwrite", "input_at_every_layer"),
+    )
+    return all_measured([*WRONG[::25], *(PASSES[name] for name in more)])
 
 
 @pytest.mark.skipif(TRACED, reason="a tracer makes it slow")
