@@ -1,5 +1,6 @@
 """Hypothesis profiles, and what a machine without Graphviz skips."""
 
+import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
@@ -7,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tinygrad_mlp.primitives import PRIMITIVES
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products wait for threads; read once
+
+from tinygrad_mlp.primitives import PRIMITIVES  # noqa: E402  # imports NumPy
 
 # The default gives the same examples on every run; --hypothesis-profile=thorough looks for new.
 settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)

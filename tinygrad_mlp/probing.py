@@ -70,13 +70,22 @@ def preactivations(W: list[Any], B: list[Any], x: Any) -> list[Any]:
 
 
 def drawn(W: list[Any], B: list[Any], rng: int) -> tuple[list[Any], list[Any]]:
-    """Weights and biases of the shapes and dtypes of `W` and `B`; no bias is zero."""
+    """Weights and biases of the shapes and dtypes of `W` and `B`; no bias is zero.
+
+    They are drawn again where a layer of relu would hardly let anything through: with gradients of
+    zero a wrong pass looks right.
+    """
     generator = np.random.default_rng(rng)
+    x = np.random.default_rng(0).standard_normal((16, len(W[0])))
 
     def like(a: Any, scale: float) -> Any:
         return (generator.standard_normal(a.shape) * scale).astype(a.dtype)
 
-    return [like(w, (2 / len(w)) ** 0.5) for w in W], [like(b, 0.5) for b in B]
+    for _ in range(50):
+        weights, biases = [like(w, (2 / len(w)) ** 0.5) for w in W], [like(b, 0.5) for b in B]
+        if all((z > 0).mean() >= 0.25 for z in preactivations(weights, biases, x)[:-1]):
+            break
+    return weights, biases
 
 
 def widths(W: list[Any]) -> list[int]:
