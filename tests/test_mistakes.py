@@ -15,6 +15,7 @@ import pytest
 from mistakes import measure as measuring
 from mistakes.generate import main
 from mistakes.measure import (
+    TRUE,
     Outcome,
     line_of,
     markdown,
@@ -27,6 +28,7 @@ from mistakes.measure import (
 from mistakes.mutating import KINDS, fresh, plain
 from mistakes.nets import NETS, oracle, upper
 from mistakes.registry import PASSES, add
+from mistakes.removing import needed, without
 from mistakes.running import judged
 
 from tinygrad_mlp import Comparison, compare
@@ -363,6 +365,27 @@ def test_each_hypothesis_is_removed_in_turn():
     seen = {name: [o.entry.net for o in outcomes] for name, outcomes in found.items()}
     assert set(seen) == {"mask", "sign"}
     assert all(len(nets) == 1 for nets in seen.values())
+
+
+# What is said of these instead is the same formula for any data, in other words: 2 t / batch added
+# to dy for a target left out, A >= 0 for no mask, a term minus itself, dA for dZ without its slope,
+# and -batch times a mean for minus a sum.
+OTHER_WORDS = {
+    *("NoTargets", "two_mistakes_apart", "penalty_forgotten", "tanh_slope_missing", "BiasSign"),
+}
+
+
+@pytest.mark.slow
+def test_without_one_of_the_explanations_nothing_misleading_is_said():
+    """Each is taken away in turn; passes that need it are tried, and others; seed 0."""
+    right = [o.entry for o in all_measured(WRONG) if o.cause in TRUE]
+    kinds = needed(right)
+    assert len(kinds) >= 50
+    hard = [o for k, passes in kinds.items() for o in without_each([k], without, passes)[k]]
+    easy = [o for some in without_each([*kinds], without, right, sample=4).values() for o in some]
+    wrong = [o for o in hard + easy if o.cause == "wrong" and o.entry.name not in OTHER_WORDS]
+    assert sum(o.cause == "unknown" for o in hard) > len(hard) / 4  # it is gone indeed
+    assert len(wrong) <= 0.01 * len(hard), [o.entry.name for o in wrong]
 
 
 def test_mutants_follow_from_the_seed_and_change_one_line():

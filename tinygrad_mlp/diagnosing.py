@@ -389,8 +389,14 @@ class Search:
         """Whether a change is but another word for zero."""
         if {"zero", "drop", "total", "totals", "axis"} & {*map(str, change.key)}:
             return False
-        value, right = value_of(change.new, self.envs[0]), self.envs[0][change.line]
-        return bool(np.max(np.abs(value), initial=0) <= 1e-9 * np.max(np.abs(right), initial=0))
+        env, pairs = self.envs[0], [(change.new, change.line)]
+        if change.leaf is not None and change.make is None:
+            pairs.append((change.put, change.leaf))
+        return any(
+            np.max(np.abs(value_of(new, env)), initial=0)
+            <= 1e-9 * np.max(np.abs(env[old]), initial=0)
+            for new, old in pairs
+        )
 
     def in_all_layers(self, target: Value, line: Value, sites: list[Value]) -> list[Match]:
         """Changes that only together give `target`: the same in all layers."""

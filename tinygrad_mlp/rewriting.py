@@ -198,7 +198,7 @@ def functions(v: Value) -> Iterator[Rewrite]:
         ("sigmoid'", times(sigmoid, minus(1.0, sigmoid)), ODD, f"the slope of the sigmoid at {s}"),
         ("exp", apply(np.exp, v), ODD, f"exp is applied to {s}"),
         ("log", apply(np.log, v), ODD, f"log is applied to {s}"),
-        ("1/", apply(np.divide, one, v), ODD, f"1 / {s} in the place of {s}"),
+        ("1/", apply(np.divide, one, v), ODD, f"1 divided by {s}, in the place of {s}"),
         ("sqrt", apply(np.sqrt, v), ODD, f"the square root is taken of {s}"),
         ("cube", times(v, times(v, v)), ODD, f"{s} is cubed"),
         ("trunc", apply(np.trunc, v), LIKELY, f"{s} is truncated to integers"),

@@ -684,7 +684,7 @@ def mask_above_a_half(W, B, x, t):
 @wrong(
     "plain",
     "sign(z) for the slope: -1 where it is 0",
-    r"np\.sign|sign of z|-1 (where|for|at)|sign ?\(|inactive",
+    r"np\.sign|sign of z|-1 (where|for|at)|is -1, not 0|sign ?\(|inactive",
     listed=False,
 )
 class SignForMask(Net):
@@ -1125,7 +1125,7 @@ class BiasInDelta(Net):
         self.DW, self.DB = DW[::-1], DB[::-1]
 
 
-@wrong("plain", "the absolute value of delta", "abs", listed=False)
+@wrong("plain", "the absolute value of delta", r"abs|factor np\.sign", listed=False)
 def absolute_delta(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)
@@ -1200,7 +1200,7 @@ class BiasKeepsAxis(Net):
         self.DW, self.DB = DW[::-1], DB[::-1]
 
 
-@wrong("square_batch", "the biases are summed over the wrong axis", "axis")
+@wrong("square_batch", "the biases are summed over the wrong axis", r"axis|transposed, in dB")
 def bias_wrong_axis(W, B, x, t):
     A, y = forward(W, B, x)
     delta = 2 * (y - t) / len(y)

@@ -134,13 +134,14 @@ def same_line(entry: Pass, cause: Any) -> bool:
     if not entry.target or "[i]" in entry.target or "=" not in cause.yours:
         return False
     left, right = (side.strip() for side in cause.yours.split("=", 1))
-    if identifier(left) != identifier(entry.target):
+    *names, change = entry.after.split(" = ")
+    if identifier(left) not in {identifier(name) for name in (entry.target, *names)}:
         return False
     program = derive(NETS[entry.net].loss())
     scope: dict[str, Any] = {"np": np}
     scope |= {k: v for k, v in entry.code.__globals__.items() if callable(v)}
     scope |= {identifier(name): a for name, a in program.values().items()}
-    change = entry.after.split("=", 1)[1]
+    scope |= {"batch": len(scope["y"]), "outputs": np.shape(scope["y"])[-1]}
     code = re.sub(r"(?<!\.)\b(\w+)\[(\d+)\]", r"\1\2", right)  # W[0], but not y.shape[0]
     try:
         values = [eval(compile(text.strip(), "line", "eval"), scope) for text in (code, change)]
