@@ -176,9 +176,8 @@ def sample():
 
 @pytest.mark.skipif(TRACED, reason="a tracer makes it slow")
 def test_a_comparison_is_quick(sample):
-    figures = summary(sample)
-    assert figures.median <= 0.1
-    assert figures.slowest <= 0.5
+    assert summary(sample[:-8]).median <= 0.1  # without those that are there for their time
+    assert summary(sample).slowest <= 0.5
 
 
 def test_mutants_that_nobody_has_seen_are_found():

@@ -273,7 +273,7 @@ def unsteady(subject: Subject, case: Case) -> list[Cause]:
 def differ(a: Any, b: Any) -> bool:
     """Whether two arrays differ by more than rounding."""
     size = np.max(abs(b), initial=0.0)
-    return bool(np.max(abs(a - b), initial=0.0) > 1e-6 * size)
+    return bool(np.max(abs(a * 1.0 - b), initial=0.0) > 1e-6 * size)  # masks are no numbers
 
 
 def cause_of_error(raised: Any) -> Cause:
