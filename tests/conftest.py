@@ -10,7 +10,7 @@ from hypothesis import settings
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products wait for threads; read once
 
-from tinygrad_mlp.primitives import PRIMITIVES  # noqa: E402  # imports NumPy
+from tinygrad_mlp.primitives import PRIMITIVES  # imports NumPy
 
 # The default gives the same examples on every run; --hypothesis-profile=thorough looks for new.
 settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
