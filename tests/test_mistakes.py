@@ -202,18 +202,18 @@ def explained():
     return all_measured(PASSES.values())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_causes_are_right(explained):
     assert_causes_hold(explained)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(TRACED, reason="a tracer makes it slow")
 def test_every_comparison_is_quick(explained):
     assert summary(explained).slowest <= 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_many_mutants_that_nobody_has_seen(seed):
     outcomes = all_measured(fresh(seed, 200))
@@ -374,7 +374,7 @@ OTHER_WORDS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_one_of_the_explanations_nothing_misleading_is_said():
     """Each is taken away in turn; passes that need it are tried, and others; seed 0."""
     right = [o.entry for o in all_measured(WRONG) if o.cause in TRUE]
@@ -455,7 +455,7 @@ def test_the_page_has_every_mistake(verdicts):
     assert len(rows) == len(cells(networks() + markdown(verdicts))), AGAIN
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_is_what_was_measured(explained):
     tables = markdown(explained).strip().split("\n\n")
     assert len(tables) == 2
