@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sysconfig
 from collections.abc import Iterator
 
@@ -24,6 +25,11 @@ RENDERER = (
     or shutil.which("graphviz-pure")
     or shutil.which("graphviz-pure", path=sysconfig.get_path("scripts"))
 )
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started in the background of a script: what tests start would not hear Ctrl-C either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -197,7 +197,7 @@ COMMANDS = [
 
 @POSIX
 @pytest.mark.dot
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_ctrl_c_at_any_moment_ends_with_130_and_no_half_a_file(command, tmp_path):
     """From when Python has loaded the package; before that, it is Python's own."""
@@ -251,7 +251,7 @@ MODES = {
 
 
 @pytest.mark.dot
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("env", "flags"), MODES.values(), ids=MODES)
 def test_every_command_in_any_mode_and_on_any_console(env, flags, tmp_path):
     (tmp_path / "hand.py").write_text(HAND, "utf-8")
