@@ -13,6 +13,8 @@ from tinygrad_mlp.deriving import derive
 from tinygrad_mlp.grading import Grade, as_csv, as_page, coloured, grade, loss_for, overview
 from tinygrad_mlp.judging import Comparison, Row
 
+pytestmark = pytest.mark.slow
+
 RIGHT = """
 import numpy as np
 

@@ -31,6 +31,8 @@ from tinygrad_mlp import (
 )
 from tinygrad_mlp.saving import write_whole
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
