@@ -281,7 +281,7 @@ DAY, NIGHT = (
     ("texts", "grounds"),
     [
         ("ink muted fault right forward backward", "ground panel"),
-        ("ink", "forward-ground backward-ground fault-ground row"),
+        ("ink", "forward-ground backward-ground fault-ground forward-row backward-row"),
         ("backward", "backward-ground"),
         ("ink muted fault", "fault-ground"),
         ("fault right", "backward-ground forward-ground"),
