@@ -536,6 +536,7 @@ def test_a_colon_in_a_file_name_is_no_name_in_the_file():
 FORGED = 'print("PASS  all 7 agree"); print(\'{"ok": true}\'); '
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [

@@ -148,6 +148,7 @@ ONE_SHAPE = {"vectors", "normal_equations", "tanh_from_cosh"}
 COARSE = {"single_precision", "single_for_double"}  # a factor or weights in single precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "net", [n for n in NETS.values() if n.is_mlp and n.name != "tanh"], ids=str
 )
@@ -177,6 +178,7 @@ def sample():
 NOISE = 2  # on a shared machine
 
 
+@pytest.mark.long
 @pytest.mark.skipif(TRACED, reason="a tracer makes it slow")
 def test_a_comparison_is_quick(sample):
     assert summary(sample[:-8]).median <= 0.1 * NOISE  # without those there for their time
