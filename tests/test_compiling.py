@@ -376,3 +376,23 @@ def test_constants_take_no_name_of_an_array():
 
     x = RNG.standard_normal((5, 3))
     np.testing.assert_allclose(jit(f, debug=True)(x), f(x).data, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda w: relu(w) > 0.5,  # no slope of relu, though it compares one
+        lambda w: np.tanh(w) > 0,  # below 0, where a sign is -1
+        lambda w: relu(w) > 0,
+    ],
+)
+def test_a_product_with_a_mask_is_that_with_its_truth_values(mask):
+    w = Tensor([-2.0, 0.0, 0.25, 3.0], requires_grad=True, name="w")
+
+    def f(x):
+        return (x * mask(w)).sum() + w.sum()  # a mask that is used once has no line
+
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    loss, (dw,) = eager(f, [w], x)
+    assert jit(f)(x) == loss
+    np.testing.assert_array_equal(w.grad, dw)

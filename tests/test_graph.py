@@ -674,3 +674,11 @@ def test_many_threads_train_nets_of_their_own():
     for seed in range(4):
         for a, b in zip(alone[seed], together[seed], strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_results_may_wait_for_their_turn_in_any_number():
+    x = Tensor(np.array([0.5, -2.0]), requires_grad=True)
+    parts = [np.square(x * k) for k in range(1, 40)]
+    y = np.stack(parts[::2] + parts[1::2][::-1]).sum()  # not in the order of their making
+    y.backward()
+    np.testing.assert_allclose(x.grad, 2 * x.data * sum(k * k for k in range(1, 40)))

@@ -197,3 +197,14 @@ def test_a_custom_op_passes_the_check_by_differences():
     expected = differences(lambda *a: np.sum(g * f(*a)), arrays)
     for gradient, numbers in zip(vjp(f, arrays, g), expected, strict=True):
         np.testing.assert_allclose(gradient, numbers, rtol=1e-8)
+
+
+def test_new_rules_bring_their_own_names_of_parameters():
+    @primitive
+    def scaled(x, by=1.0):
+        return x * by
+
+    defvjp(scaled, lambda g, _y, _x, by=1.0: g * by)
+    assert parameters_of(scaled)[0] == ("x", "by")
+    defvjp(scaled, lambda g, _y, _x, factor=1.0: g * factor)
+    assert parameters_of(scaled) == (("x", "factor"), (), {"factor": 1.0})
