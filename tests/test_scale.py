@@ -78,13 +78,14 @@ def gradients(x, t, loss=mse):
     return [value.data, *(p.grad for p in net.parameters())]
 
 
-@pytest.mark.parametrize("loss", [mse, cross_entropy])
-def test_a_net_runs_block_by_block_on_dask_and_is_equal(loss):
+@pytest.mark.parametrize(("loss", "numbers"), [(mse, 0), (cross_entropy, 0), (cross_entropy, 1)])
+def test_a_net_runs_block_by_block_on_dask_and_is_equal(loss, numbers):
     """Nothing is computed before it is asked for, and no rule turns blocks into one array."""
     da = pytest.importorskip("dask.array")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 8))
-    t = np.eye(3)[rng.integers(0, 3, size=200)]  # also as probabilities of classes
+    t = rng.integers(0, 3, size=200)
+    t = t if numbers else np.eye(3)[t]  # also as probabilities of classes
     seen = []
 
     def looked_at(block):
@@ -92,13 +93,25 @@ def test_a_net_runs_block_by_block_on_dask_and_is_equal(loss):
         return block
 
     lazy = da.from_array(x, chunks=(30, -1)).map_blocks(looked_at, meta=x[:0])
-    theirs = gradients(lazy, da.from_array(t, chunks=(30, -1)), loss)
+    theirs = gradients(lazy, da.from_array(t, chunks=(30, -1)[: t.ndim]), loss)
     assert seen == []
     assert all(type(a) is da.Array for a in theirs)
     with_numpy = gradients(x, t, loss)
     for a, b in zip(da.compute(*theirs, scheduler="sync"), with_numpy, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
     assert max(seen) == 30
+
+
+def test_labels_from_dask_may_be_numbers_beside_an_array_of_either_kind():
+    """They are not looked at before they are computed; one that is no class has the loss inf."""
+    da = pytest.importorskip("dask.array")
+    z, labels = np.random.default_rng(0).normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
+    right = cross_entropy(z, labels)
+    for data in (z, da.from_array(z, chunks=2)):
+        for given in (labels, da.from_array(labels, chunks=2)):
+            np.testing.assert_allclose(np.asarray(cross_entropy(data, given)), right, rtol=1e-15)
+        wrong = cross_entropy(data, da.from_array(labels + 1, chunks=2), "none")
+        assert np.isinf(np.asarray(wrong)).tolist() == [False, True, False, False, False]
 
 
 def test_steps_on_gradients_from_dask_are_those_of_numpy():

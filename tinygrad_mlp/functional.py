@@ -549,7 +549,8 @@ def cross_entropy(z: Any, labels: Any, reduction: str = "mean") -> Any:
     ShapeError
         If `labels` has neither of the two shapes, there is no class, or the batch is empty.
     DataError
-        If a label is out of range, or labels of the first shape are no integers.
+        If a label is out of range, or labels of the first shape are no integers. Labels that are
+        not computed yet, as those of Dask, are not looked at: one out of range has the loss inf.
 
     References
     ----------
@@ -570,7 +571,7 @@ def cross_entropy(z: Any, labels: Any, reduction: str = "mean") -> Any:
     check_labels(z, labels)
     logs = log_softmax(z)
     if np.ndim(labels) < z.ndim:
-        losses = -np.take_along_axis(logs, np.expand_dims(labels, -1), -1)[..., 0]
+        losses = -np.max(np.where(onehot(labels, z), logs, -np.inf), axis=-1)
     else:  # a class of probability 0 does not count, even where the logarithm is -inf
         losses = -np.sum(np.where(np.equal(labels, 0), 0, logs) * labels, axis=-1)
     return reduced(losses, n_samples(z, reduction), reduction)
@@ -597,7 +598,7 @@ def check_labels(z: Any, labels: Any) -> None:
             f"integers, as labels.astype(int) are; probabilities have the shape of z {z.shape}."
         )
     wrong = flat[(flat < 0) | (flat >= n_classes)]
-    if wrong.size:
+    if wrong.size > 0:  # it is nan of an array that is not computed yet: there the loss is inf
         raise DataError(
             f"cross_entropy: label {wrong[0]} ({wrong.size} of {flat.size} are out of range): "
             f"z {z.shape} has the classes 0 to {n_classes - 1}."
