@@ -5,7 +5,9 @@ import pytest
 from helpers import complex_step, differences, vjp
 
 from tinygrad_mlp import (
+    SGD,
     BatchNorm,
+    DataError,
     Dropout,
     GradientError,
     LayerNorm,
@@ -14,8 +16,11 @@ from tinygrad_mlp import (
     ShapeError,
     Tensor,
     derive,
+    fit,
     jit,
+    load,
     mse,
+    save,
 )
 
 RNG = np.random.default_rng(0)
@@ -178,3 +183,55 @@ def test_the_backward_pass_can_be_written_out_for_any_batch(make):
         mse(net(X[:n]), G[:n]).backward()
         for p, g in zip(net.parameters(), program(x=X[:n], t=G[:n]), strict=True):
             np.testing.assert_allclose(g, p.grad, rtol=1e-10, atol=1e-13)
+
+
+# --- saved and resumed ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937])
+def test_training_with_dropout_goes_on_bit_for_bit_from_a_file(kind, tmp_path):
+    x, t = np.random.default_rng(0).normal(size=(2, 16, 3))
+
+    def made(seed):
+        dropout = Dropout(0.4, rng=np.random.Generator(kind(seed)))
+        net = Sequential(Linear(3, 8, rng=seed), dropout, Linear(8, 3, rng=seed))
+        return net, SGD(net.parameters(), 0.1, momentum=0.9)
+
+    def steps(net, optimizer, n):
+        for _ in range(n):
+            optimizer.zero_grad()
+            mse(net(x), t).backward()
+            optimizer.step()
+
+    whole, optimizer = made(0)
+    steps(whole, optimizer, 6)
+    first, optimizer = made(0)
+    steps(first, optimizer, 3)
+    save(tmp_path / "c.npz", first, optimizer=optimizer.state_dict())
+    resumed, optimizer = made(5)
+    optimizer.load_state_dict(load(tmp_path / "c.npz", resumed).extra["optimizer"])
+    steps(resumed, optimizer, 3)
+    for p, q in zip(whole.parameters(), resumed.parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+@pytest.mark.parametrize("given", [None, {}, "PCG64", np.random.MT19937(0).state])
+def test_what_is_no_state_of_a_random_generator_changes_nothing(given):
+    layer = Dropout(rng=0)
+    before = layer.rng.bit_generator.state
+    message = r"Dropout\.load_state_dict: rng is no state of the random generator PCG64\."
+    with pytest.raises(DataError, match=message):
+        layer.load_state_dict({"rng": given})
+    layer.load_state_dict({})  # weights alone: it goes on from where it is
+    assert layer.rng.bit_generator.state == before
+
+
+def test_the_best_weights_do_not_turn_the_random_numbers_back():
+    x, t = np.random.default_rng(0).normal(size=(2, 16, 3))
+
+    def drawn(**how):
+        net = Sequential(Linear(3, 8, rng=0), Dropout(rng=0), Linear(8, 3, rng=0))
+        fit(net, (x, t), mse, SGD(net.parameters(), 0.01), 4, rng=0, **how)
+        return net.layers[1].rng.random()
+
+    assert drawn(patience=9) == drawn()

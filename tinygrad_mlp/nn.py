@@ -293,9 +293,11 @@ class Module:
         Returns
         -------
         dict
-            Name, as in `named_parameters`, -> array.
+            Name, as in `named_parameters`, -> array. Also the states of random generators, as that
+            of `Dropout`, as dicts: with them training goes on as if it had not stopped.
         """
-        return {name: t._data.copy() for name, t in self._leaves().items()}
+        arrays = {name: t._data.copy() for name, t in self._leaves().items()}
+        return arrays | {name: g.bit_generator.state for name, g in self._generators().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Fill in what `state_dict` returned, in place; all of it, or nothing if it does not fit.
@@ -303,12 +305,14 @@ class Module:
         Parameters
         ----------
         state : mapping
-            Name -> array; converted to the dtype that is there.
+            Name -> array; converted to the dtype that is there. A random generator whose state is
+            not given stays as it is.
 
         Raises
         ------
         DataError
-            If names are missing or unexpected, or a value is no array of numbers.
+            If names are missing or unexpected, or a value is no array of numbers, or no state of
+            that random generator.
         ShapeError
             If shapes differ.
 
@@ -324,9 +328,9 @@ class Module:
         tinygrad_mlp.errors.DataError: Linear.load_state_dict: missing: W, B; unexpected: w.
         """
         caller = f"{type(self).__name__}.load_state_dict"
-        leaves = self._leaves()
+        leaves, generators = self._leaves(), self._generators()
         missing = [name for name in leaves if name not in state]
-        unexpected = [str(name) for name in state if name not in leaves]
+        unexpected = [str(name) for name in state if name not in {**leaves, **generators}]
         if missing or unexpected:
             parts = {"missing": missing, "unexpected": unexpected}
             text = "; ".join(f"{k}: {', '.join(names)}" for k, names in parts.items() if names)
@@ -335,6 +339,14 @@ class Module:
         wrong = [name for name, a in arrays.items() if a is None]
         if wrong:
             raise DataError(f"{caller}: not an array of real numbers: {', '.join(wrong)}.")
+        drawn = {name: g.bit_generator for name, g in generators.items() if name in state}
+        for name, bits in drawn.items():
+            try:
+                type(bits)().state = state[name]
+            except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+                raise DataError(
+                    f"{caller}: {name} is no state of the random generator {type(bits).__name__}."
+                ) from error
         misfits = [
             f"{name} is {t._data.shape}, given {arrays[name].shape}"
             for name, t in leaves.items()
@@ -350,6 +362,8 @@ class Module:
         with no_grad():
             for name, t in leaves.items():
                 t[...] = arrays[name]
+        for name, bits in drawn.items():
+            bits.state = state[name]
 
     def _attributes(self) -> Mapping[str, Any]:
         """Where parameters and modules are looked for."""
@@ -364,6 +378,10 @@ class Module:
                     raise DataError(f"{type(self).__name__}: two Tensors are at {name}.")
                 leaves[name] = value
         return leaves
+
+    def _generators(self) -> dict[str, "np.random.Generator"]:
+        """The random generators, by name."""
+        return {name: v for name, v, _ in walk(self) if isinstance(v, np.random.Generator)}
 
     def _give_names(self) -> None:
         """Tell all modules inside where they are, and name Tensors that have no name."""

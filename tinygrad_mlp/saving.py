@@ -25,7 +25,7 @@ class Saved(NamedTuple):
     """What is in a file."""
 
     state: dict[str, Any]
-    """Name -> array, as `Module.state_dict` returned it."""
+    """Name -> array or state of a random generator, as `Module.state_dict` returned it."""
     extra: dict[str, Any]
     """What was saved beside it."""
 
@@ -43,7 +43,8 @@ def save(path: str | os.PathLike[str], net: Any, **extra: Any) -> None:
         A network, or what its ``state_dict()`` returned.
     **extra
         Arrays, numbers, text, None, and lists and dicts of these: ``optimizer.state_dict()``,
-        ``rng.bit_generator.state``, the number of the epoch. A tuple comes back as a list.
+        ``rng.bit_generator.state``, the number of the epoch. A tuple comes back as a list. The
+        random generators of the network itself are saved with it.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def save(path: str | os.PathLike[str], net: Any, **extra: Any) -> None:
         "state": {name: pack(a, f"net/{name}", arrays) for name, a in state.items()},
         "extra": {name: pack(value, f"extra/{name}", arrays) for name, value in extra.items()},
     }
-    numbers = [n for n, a in document["state"].items() if type(a) is not dict or "array" not in a]
+    numbers = [n for n, a in document["state"].items() if not isinstance(a, dict)]
     if numbers:
         raise DataError(f"save: of the network, no arrays: {', '.join(map(str, numbers))}.")
     document["arrays"] = {name: kind(a) for name, a in arrays.items()}

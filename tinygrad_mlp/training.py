@@ -21,7 +21,7 @@ from .data import batches
 from .errors import DataError, GradientError, RenderError, ShapeError
 from .formatting import name_of
 from .graph import no_grad
-from .nn import Module, walk
+from .nn import Module
 from .optim import Optimizer, Schedule
 from .saving import Saved, load, save, write_whole
 
@@ -120,9 +120,7 @@ def fit(
         raise DataError("fit: resume=True goes on from a file: give checkpoint=path.")
     history: History = {"loss": []}
     best: dict[str, Any] | None = None
-    # a module that draws numbers has a generator of its own
-    generators = [rng, *(v for _, v, _ in walk(net) if isinstance(v, np.random.Generator))]
-    if jit and len(generators) > 1:
+    if jit and net._generators():
         raise GradientError(
             "fit: jit=True fixes what the step does, but a module here draws new numbers "
             "each time: leave jit=True out."
@@ -131,7 +129,7 @@ def fit(
     def snapshot() -> Saved:
         extra = {
             "optimizer": optimizer.state_dict(),
-            "rng": [g.bit_generator.state for g in generators],
+            "rng": rng.bit_generator.state,
             "schedule": schedule.k if schedule else 0,
             "history": {name: list(values) for name, values in history.items()},
             "best": best,
@@ -142,8 +140,7 @@ def fit(
         nonlocal best
         optimizer.load_state_dict(saved.extra["optimizer"])
         net.load_state_dict(saved.state)
-        for g, state in zip(generators, saved.extra["rng"], strict=True):
-            g.bit_generator.state = state
+        rng.bit_generator.state = saved.extra["rng"]
         if schedule:
             schedule.k = saved.extra["schedule"]
         history.clear()
@@ -176,7 +173,7 @@ def fit(
                 for name, value in results.items():
                     history.setdefault(name, []).append(value)
                 if patience is not None and since_best(history) == 0:
-                    best = net.state_dict()
+                    best = {k: a for k, a in net.state_dict().items() if not isinstance(a, dict)}
                 if schedule:
                     schedule.step()
                 answers = [callback(history) for callback in callbacks]
