@@ -63,8 +63,9 @@ def test_no_function_hides_a_module():
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no_such_name"):
+    with pytest.raises(AttributeError, match="no_such_name") as info:
         _ = tinygrad_mlp.no_such_name
+    assert (info.value.name, info.value.obj) == ("no_such_name", tinygrad_mlp)  # for suggestions
 
 
 def test_every_exported_function_and_class_can_be_read():

@@ -81,7 +81,7 @@ def run(capsys):
 def process(*args, **kwargs):
     """Run it in a process of its own."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), **kwargs.pop("env", {})}
-    return subprocess.Popen([*PYTHON, *args], env=env, stderr=subprocess.PIPE, **kwargs)
+    return subprocess.Popen([*PYTHON, *args], env=env, **{"stderr": subprocess.PIPE, **kwargs})
 
 
 def write(name, text):
@@ -680,6 +680,25 @@ def test_standard_output_may_be_closed():
     command = f'exec "{sys.executable}" -m tinygrad_mlp draw --sizes 3,2 >&- 2>&-'
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, shell=True, env=env, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux")
+@pytest.mark.parametrize(
+    ("args", "stream", "status"),
+    [
+        (["derive", "--sizes", "2,1"], "stdout", 2),
+        (["--help"], "stdout", 2),
+        (["derive", "no.py:loss"], "stderr", 2),
+        (["draw", "--sizes", "2,1"], "stderr", 0),
+    ],
+)
+def test_a_full_disk_is_told_by_the_status(args, stream, status):
+    with open("/dev/full", "wb") as full:
+        child = process(*args, **{"stdout": subprocess.DEVNULL, stream: full})
+        err = child.communicate(timeout=60)[1] or b""
+    assert child.returncode == status
+    assert b"Traceback" not in err
+    assert (b"No space left" in err) == (stream == "stdout" and args != ["--help"])
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

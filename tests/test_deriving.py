@@ -581,3 +581,9 @@ def test_a_gradient_that_einsum_only_turns_is_an_array_of_its_own():
     assert g.base is None
     assert g.flags.writeable
     np.testing.assert_array_equal(g, np.arange(6.0).reshape(3, 2).T)
+
+
+@pytest.mark.parametrize("given", [MLP([2, 1], rng=0), np.ones(()), 3.0])
+def test_what_is_no_tensor_is_not_derived(given):
+    with pytest.raises(GradientError, match=r"derive: a loss is derived, a Tensor, not "):
+        derive(given)

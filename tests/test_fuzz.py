@@ -226,6 +226,39 @@ def test_what_is_wrong_and_the_way_out(run, args, words):
     assert re.search(words, err.strip()), err
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="Linux")
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("demo -o /proc/a/b", "/proc/a/b: no folder can be made in /proc."),
+        ("derive --sizes 2,1 -o /proc/a", "could not be written: no file can be made in /proc."),
+    ],
+)
+def test_where_nothing_can_be_made_it_is_not_said_that_something_is_missing(run, args, words):
+    status, out, err = run(*args.split())
+    assert (status, out) == (2, "")
+    assert words in err
+
+
+def test_a_place_that_may_not_be_written_is_said_before_the_training(run, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).name != "folder")  # root may all
+    train = ["train", "--data", "a.csv", "--sizes", "1,1", "--epochs", "1", "-o"]
+    assert run(*train, "folder/m.npz")[::2] == (
+        2,
+        "tinygrad-mlp: folder/m.npz: it may not be written here.\n",
+    )
+
+
+def test_a_quantile_between_infinite_values_is_that_of_numpy():
+    """It goes from the nearer of two entries, which keeps what is finite finite."""
+    for row in ([-np.inf, -1.0, 0.5], [1.0, np.inf, np.inf], [2.0, np.inf], [1e300, -1e300, 0]):
+        a = np.array(row)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(
+                np.quantile(Tensor(a), [0.25, 0.5, 0.7]).data, np.quantile(a, [0.25, 0.5, 0.7])
+            )
+
+
 def test_a_damaged_npz_is_closed_and_named(run):
     Path("c.npz").write_bytes(Path("b.npz").read_bytes()[:100])
     status, _, err = run("train", "--data", "c.npz", "--sizes", "3,2", "-o", "o.npz")

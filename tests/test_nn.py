@@ -826,11 +826,16 @@ def test_threads_with_nets_of_their_own_do_not_disturb_each_other():
     assert [scopes for _, scopes, _ in together][2] == {"net 2"}
 
 
-@pytest.mark.parametrize("sizes", ["3,2", [3, 2.5], [3], [3, 0], ["3", "2"]])
+@pytest.mark.parametrize("sizes", ["3,2", [3, 2.5], [3], [3, 0], ["3", "2"], 3, None])
 def test_sizes_that_are_no_sizes_are_named(sizes):
     for kind in (MLP, ManualMLP):
         with pytest.raises(ShapeError, match=r"sizes .*at least two integers from 1 on"):
             kind(sizes)
+
+
+def test_an_activation_by_its_name_is_an_error_at_once():
+    with pytest.raises(TypeError, match=r"activation='relu' is no function, as relu and np\.tanh"):
+        MLP([3, 2], activation="relu")
 
 
 def test_sizes_may_be_integers_of_numpy():

@@ -236,6 +236,11 @@ def test_parameters_must_be_tensors_that_require_a_gradient():
         SGD([w * 2], 0.1)
 
 
+def test_a_network_in_the_place_of_its_parameters_is_an_error():
+    with pytest.raises(TypeError, match=r"^SGD: give parameters, such as net\.parameters\(\)\.$"):
+        SGD(MLP([2, 1]), 0.1)
+
+
 def test_no_parameters_are_an_error():
     with pytest.raises((TinygradMLPError, ValueError), match=r"SGD.*no parameters"):
         SGD([], 0.1)

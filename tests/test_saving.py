@@ -263,6 +263,30 @@ def test_what_is_written_is_on_the_disk_before_it_has_the_name(tmp_path, monkeyp
     assert order == ["fsync", "replace"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_or_a_device_stays_what_it_is(tmp_path):
+    """Or a root's `-o /dev/null` would leave a file in its place."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    saving.write_whole(path, b"data")
+    assert os.read(reader, 9) == b"data"
+    os.close(reader)
+    assert path.is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_missing_folder_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*no: '.*a\.npz'$"):
+        save(tmp_path / "no" / "a.npz", {})
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="Linux")
+def test_a_folder_that_takes_no_files_is_said():
+    with pytest.raises(FileNotFoundError, match=r"no file can be made in /proc: '/proc/a\.npz'$"):
+        save("/proc/a.npz", {})
+
+
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a.npz")
     save(tmp_path / "link", {})

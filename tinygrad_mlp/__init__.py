@@ -1,5 +1,6 @@
 """tinygrad_mlp: an autograd framework that a person can read, see and check."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from . import data, elementary, linear_algebra, reductions, shaping  # noqa: F401
@@ -184,7 +185,8 @@ _READINGS = {
 
 def __getattr__(name: str) -> Any:
     if name not in _READINGS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        text = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(text, name=name, obj=sys.modules[__name__])  # it suggests
     from importlib import import_module
 
     value = globals()[name] = getattr(import_module(f".{_READINGS[name]}", __name__), name)

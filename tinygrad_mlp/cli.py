@@ -6,6 +6,7 @@ well, 1 if a comparison failed, 2 for wrong use, 130 for Ctrl-C.
 
 import argparse
 import contextlib
+import errno
 import importlib.util
 import json
 import math
@@ -55,8 +56,10 @@ def put(text: str, stream: Any) -> None:
         try:
             stream.write(text)
             stream.flush()
-        except BrokenPipeError:  # let the rest go nowhere
+        except OSError as error:  # let the rest go nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError):
+                raise
 
 
 def show(text: str) -> None:
@@ -65,8 +68,9 @@ def show(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Something beside the result."""
-    put(f"{text}\n", sys.stderr)
+    """Something beside the result; where it cannot be written, the result still counts."""
+    with contextlib.suppress(OSError):
+        put(f"{text}\n", sys.stderr)
 
 
 def show_json(document: dict[str, Any]) -> None:
@@ -116,7 +120,12 @@ def demo(args: argparse.Namespace) -> int:
     folder = args.output or Path(f"{PROG}-demo")
     if folder.is_file():
         raise DataError(f"{folder} is a file; -o names a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{folder}: no folder can be made in {Path(error.filename).parent}."
+        ) from error
     digits = load_digits()
     x, t = pixels(digits.train_images), one_hot(digits.train_labels, 10, np.float32)
     rng = np.random.default_rng(args.seed)
@@ -497,6 +506,8 @@ def train(args: argparse.Namespace) -> int:
             raise DataError(f"there is no folder {file.parent}.")
         if file.is_dir():
             raise DataError(f"{file} is a folder; give a file, such as {file / 'model.npz'}.")
+        if not os.access(file if file.exists() else file.absolute().parent, os.W_OK):
+            raise DataError(f"{file}: it may not be written here.")
     start = time.perf_counter()
     net, task, history, left_out = modelling.learn(
         args.data,
@@ -827,7 +838,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"{PROG}: {error}")
     except OSError as error:
         status = MISUSE
-        missing = isinstance(error, FileNotFoundError) and error.filename
+        missing = error.strerror == os.strerror(errno.ENOENT) and error.filename
         what = (
             absent(Path(missing)) if missing else f"{error.filename or 'output'}: {error.strerror}."
         )
@@ -836,7 +847,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = MISUSE
         note(f"{PROG}: there is not enough memory for a network of this size.")
     for stream in (sys.stdout, sys.stderr):
-        put("", stream)  # flushes what argparse has written
+        try:
+            put("", stream)  # flushes what argparse has written
+        except OSError:
+            status = MISUSE
     return status
 
 

@@ -324,6 +324,8 @@ def derive(loss: Tensor, wrt: Iterable[Tensor] | Tensor | None = None) -> Progra
         dW[0] = A[0].T @ dZ[1]      # (2, 5) @ (5, 3) -> (2, 3)
         dB[0] = dZ[1].sum(axis=0)   # (5, 3) -> (3,)
     """
+    if not isinstance(loss, Tensor):
+        raise GradientError(f"derive: a loss is derived, a Tensor, not {describe(loss)}.")
     loss._seed(call="derive()")  # complains where there is nothing to derive
     order = toposort(loss)
     reached = {loss, *(n.args[i] for n in order for i in n.needs)}

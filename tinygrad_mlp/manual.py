@@ -61,7 +61,8 @@ class ManualMLP:
         rng: "int | np.random.Generator | None" = None,
         dtype: Any = np.float64,
     ) -> None:
-        if len(sizes) < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
+        n_layers = len(sizes) if hasattr(sizes, "__len__") else 0
+        if n_layers < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
             raise ShapeError(f"ManualMLP: sizes {sizes!r}: give at least two integers from 1 on.")
         rng = np.random.default_rng(rng)
         self.W: list[Any] = []

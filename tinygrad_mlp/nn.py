@@ -744,8 +744,13 @@ class MLP(Module):
         dtype: Any = np.float64,
         activation: Callable[[Any], Any] = relu,
     ) -> None:
-        if len(sizes) < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
+        n_layers = len(sizes) if hasattr(sizes, "__len__") else 0
+        if n_layers < 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
             raise ShapeError(f"MLP: sizes {sizes!r}: give at least two integers from 1 on.")
+        if not callable(activation):
+            raise TypeError(
+                f"MLP: activation={activation!r} is no function, as relu and np.tanh are."
+            )
         rng = np.random.default_rng(rng)
         self.activation = activation
         self.W: list[Tensor] = []

@@ -48,6 +48,8 @@ class Optimizer:
     n_state = 0
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        if not hasattr(params, "__iter__"):
+            raise TypeError(f"{type(self).__name__}: give parameters, such as net.parameters().")
         given = list(params)
         if not given:
             raise ShapeError(f"{type(self).__name__}: there are no parameters to optimize.")

@@ -159,7 +159,10 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
         if not 0 <= q <= 1:
             raise ShapeError(f"quantile: {q} is not from 0 to 1 (percentile: 0 to 100).")
         i = int(q * last)
-        return rows[i] + (rows[min(i + 1, last)] - rows[i]) * (q * last - i)
+        low, high, part = rows[i], rows[min(i + 1, last)], q * last - i
+        if part < 0.5:  # from the nearer one, as NumPy does
+            return low + (high - low) * part
+        return high - (high - low) * (1 - part)
 
     y = np.stack([at(p) for p in np.ravel(q).tolist()]) if np.ndim(q) else at(float(q))
     if np.ndim(q) > 1:

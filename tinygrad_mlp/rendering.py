@@ -315,5 +315,4 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         saving.write_whole(path, data)
     except OSError as error:
-        reason = error.strerror if path.parent.is_dir() else f"there is no folder {path.parent}"
-        raise RenderError(f"{path} could not be written: {reason}.") from error
+        raise RenderError(f"{path} could not be written: {error.strerror}.") from error

@@ -188,18 +188,27 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file through a temporary one beside it, so that no half of it is ever seen.
 
     What is there is on the disk before it takes the place of the old file: the name never leads to
-    less, not after a power cut either.
+    less, not after a power cut either. A device or a pipe is written to as it is.
     """
-    path = Path(os.path.realpath(path))  # a link stays a link
-    beside = path.with_name(f".{secrets.token_hex(6)}.tmp")
+    if os.path.exists(path) and not os.path.isfile(path):
+        Path(path).write_bytes(data)
+        return
+    target = Path(os.path.realpath(path))  # a link stays a link
+    beside = target.with_name(f".{secrets.token_hex(6)}.tmp")
     try:
         with beside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(beside, target)
     except OSError as error:
-        error.filename, error.filename2 = os.fspath(path), None  # not the one beside it
+        error.filename = os.fspath(path)  # not the one beside it
+        del error.filename2
+        if isinstance(error, FileNotFoundError):
+            folder = Path(path).parent
+            folder = target.parent if folder.is_dir() else folder
+            reason = "no file can be made in" if folder.is_dir() else "there is no folder"
+            error.strerror = f"{reason} {folder}"  # none can be made in /proc
         raise
     finally:
         beside.unlink(missing_ok=True)

@@ -289,8 +289,9 @@ class Tensor(Node):
             raise ShapeError(f"Tensor: entries must be numbers, not {data.dtype}.")
         if requires_grad and kind != "f":
             raise GradientError(
-                f"Tensor {name or ''} {data.shape} of {data.dtype} cannot require a gradient, only "
-                f"floating point can. Write 1.0 instead of 1, or pass dtype=float."
+                f"{f'Tensor {name}' if name else 'Tensor'} {data.shape} of {data.dtype} cannot "
+                f"require a gradient, only floating point can. Write 1.0 instead of 1, or pass "
+                f"dtype=float."
             )
         self._data = data
         self.requires_grad = requires_grad
