@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mlp
-from tinygrad_mlp import cli
+from tinygrad_mlp import cli, demo, files
 from tinygrad_mlp.manual import ManualMLP
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +64,7 @@ def backward(W, B, x, t):
 def elsewhere(tmp_path, monkeypatch):
     """Each test in an empty folder of its own, with short training."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "EPOCHS", 2)
+    monkeypatch.setattr(demo, "EPOCHS", 2)
 
 
 @pytest.fixture
@@ -102,7 +102,9 @@ def test_help_goes_to_standard_output_and_has_examples(run, command):
 
 @pytest.mark.parametrize("command", list(cli.COMMANDS))
 def test_the_examples_of_the_help_are_accepted(command):
-    examples = re.findall(r"^  tinygrad-mlp (.*?)(?: [|>].*)?$", cli.COMMANDS[command][2], re.M)
+    examples = re.findall(
+        r"^ *tinygrad-mlp (.*?)(?: [|>].*)?$", cli.COMMANDS[command].__doc__, re.M
+    )
     assert len(examples) >= 2
     for example in examples:
         assert cli.parser().parse_args(example.split()).command == command
@@ -152,7 +154,7 @@ def test_wrong_use_is_said_in_a_line_and_exits_with_2(run, args, words):
 
 @pytest.mark.dot
 def test_demo_learns_checks_and_draws(run, monkeypatch):
-    monkeypatch.setattr(cli, "EPOCHS", 30)
+    monkeypatch.setattr(demo, "EPOCHS", 30)
     status, out, err = run("demo")
     assert status == 0
     accuracy = float(re.search(r"reads ([\d.]+) % correctly", out)[1])
@@ -184,17 +186,17 @@ def test_demo_learns_checks_and_draws(run, monkeypatch):
 
 @pytest.mark.slow
 def test_demo_reads_the_digits_of_others_whatever_the_seed(monkeypatch):
-    monkeypatch.setattr(cli, "EPOCHS", 30)
-    digits = cli.load_digits()
+    monkeypatch.setattr(demo, "EPOCHS", 30)
+    digits = demo.load_digits()
     accuracies = []
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        net = cli.MLP(cli.SIZES, rng=rng, dtype=np.float32)
+        net = demo.MLP(demo.SIZES, rng=rng, dtype=np.float32)
         start = time.process_time()
-        history = cli.learn(net, digits, rng, quiet=True)
+        history = demo.learn(net, digits, rng, quiet=True)
         assert time.process_time() - start < 2 * 5  # on two cores, of a shared machine
         assert len(history["loss"]) == 30
-        accuracies.append(np.mean(cli.guess(net, digits.test_images) == digits.test_labels))
+        accuracies.append(np.mean(demo.guess(net, digits.test_images) == digits.test_labels))
     assert np.median(accuracies) >= 0.965
 
 
@@ -278,7 +280,7 @@ def test_demo_fails_if_the_gradients_differ(run, monkeypatch):
             super().backward(y, t)
             self.DB[0] = -self.DB[0]
 
-    monkeypatch.setattr(cli, "ManualMLP", Wrong)
+    monkeypatch.setattr(demo, "ManualMLP", Wrong)
     status, out, _ = run("demo", "-q")
     assert status == 1
     assert "FAIL  1 of 7 differ" in out
@@ -293,12 +295,12 @@ def test_demo_into_a_file_is_refused_before_any_work(run):
 
 
 def test_the_first_that_is_misread_is_shown_if_there_is_one():
-    digits = cli.load_digits()
+    digits = demo.load_digits()
     read = digits.test_labels.copy()
-    assert ", is" not in cli.sample(digits, read)
+    assert ", is" not in demo.sample(digits, read)
     read[5] = (read[5] + 1) % 10
-    assert f"reads {read[5]}, is {digits.test_labels[5]}" in cli.sample(digits, read)
-    captions = cli.sample(digits, read).splitlines()[-1]
+    assert f"reads {read[5]}, is {digits.test_labels[5]}" in demo.sample(digits, read)
+    captions = demo.sample(digits, read).splitlines()[-1]
     assert captions.count("reads") == 4
     assert captions.count(", is") == 1
 
@@ -409,7 +411,7 @@ def test_what_the_system_refuses_is_said(run, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device", "net.svg")
 
-    monkeypatch.setitem(cli.COMMANDS, "draw", (full, "", ""))
+    monkeypatch.setitem(cli.COMMANDS, "draw", full)
     status, _, err = run("draw", "--sizes", "3,2")
     assert status == 2
     assert err == "tinygrad-mlp: net.svg: No space left on device.\n"
@@ -524,11 +526,11 @@ def test_compare_says_in_a_line_what_there_is_not(run, file, words):
 
 def test_a_colon_in_a_file_name_is_no_name_in_the_file():
     write("a:b", "")
-    assert cli.located("a:b") == (Path("a:b"), "")
+    assert files.located("a:b") == (Path("a:b"), "")
     write("net.py", "")
-    assert cli.located("net.py") == (Path("net.py"), "")
-    assert cli.located("net.py:MLP") == (Path("net.py"), "MLP")
-    assert cli.located(f"{Path('net.py').absolute()}:MLP")[1] == "MLP"
+    assert files.located("net.py") == (Path("net.py"), "")
+    assert files.located("net.py:MLP") == (Path("net.py"), "MLP")
+    assert files.located(f"{Path('net.py').absolute()}:MLP")[1] == "MLP"
 
 
 # --- compare: files that do not want to be compared -----------------------------------------------

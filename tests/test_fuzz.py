@@ -53,7 +53,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
 
 
 def test_a_traceback_of_the_command_line_is_found(monkeypatch):
-    monkeypatch.setitem(cli.COMMANDS, "draw", (lambda _: 1 / 0, "", ""))
+    monkeypatch.setitem(cli.COMMANDS, "draw", lambda _: 1 / 0)
     with pytest.raises(fuzz.Found, match="ZeroDivisionError"):
         fuzz.called(["draw"])
 

@@ -16,7 +16,7 @@ PACKAGE = Path(tinygrad_mlp.__file__).parent
 
 # A module may import from the rows above its own, not from its own row.
 LAYERS = (
-    ("errors", "formatting", "cards"),
+    ("console", "errors", "formatting", "cards"),
     ("showing", "primitives", "serving"),
     ("ops",),
     ("functional", "elementary", "shaping"),
@@ -41,8 +41,8 @@ LAYERS = (
     ("diagnosing", "locating"),
     ("accounting",),
     ("anatomy", "drawing", "checking", "compiling", "inspecting"),
-    ("marking", "playing", "testing", "training"),
-    ("worksheets", "modelling"),
+    ("files", "marking", "playing", "testing", "training"),
+    ("demo", "worksheets", "modelling"),
     ("grading",),
     ("__init__",),
     ("cli",),
