@@ -5,9 +5,7 @@ instructions; a plan of which result may lie where gives each its buffer; what i
 derived text with the buffers as outputs, under the same names.
 """
 
-import functools
 import math
-import operator
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -22,7 +20,7 @@ from .graph import base_of, sealed, wrote
 from .ops import SMALL, mse, relu
 from .optim import BLOCK, SGD, Optimizer
 from .tensor import Tensor
-from .values import Length, Number, Value, key_of
+from .values import Number, Value, key_of, resolved
 
 __all__ = ["Compiled", "jit"]
 
@@ -30,9 +28,6 @@ ndarray = np.ndarray
 VIEWS = {np.transpose, np.swapaxes, np.reshape, np.expand_dims, np.squeeze, np.broadcast_to}
 VIEWS |= {np.einsum}  # of one operand
 """Ops whose result may share the memory of their first argument."""
-
-
-SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv}
 
 
 class Instruction(NamedTuple):
@@ -88,32 +83,12 @@ class Builder:
             self.made[key] = self.constant(np.array(a, dtype))
         return self.made[key]
 
-    def size(self, a: Any) -> Any:
-        """What a number or a length is: shapes are fixed here."""
-        if isinstance(a, Number):
-            return a.number
-        if isinstance(a, Length):
-            return a.value.shape[a.axis] if a.axis is not None else math.prod(a.value.shape)
-        if isinstance(a, tuple) and a and isinstance(a[0], str):
-            return functools.reduce(SIGNS[a[0]], map(self.size, a[1:]))
-        return a
-
-    def plain(self, a: Any) -> Any:
-        """An argument that is no value, as the object that it is."""
-        if isinstance(a, tuple) and not isinstance(a, (Number, Length)):
-            return self.size(a) if a and isinstance(a[0], str) else tuple(map(self.plain, a))
-        if isinstance(a, slice):
-            return slice(*(self.plain(b) for b in (a.start, a.stop, a.step)))
-        exact = isinstance(a, Number) and a.dtype is not None
-        return np.dtype(a.dtype).type(a.number) if exact else self.size(a)
-
     def operand(self, a: Any, dtype: Any) -> str:
         """The name of an operand of a ufunc."""
         if isinstance(a, Value):
             return self.name(a)
-        a = self.plain(a)
-        exact = isinstance(a, np.generic)
-        return self.number(a, a.dtype if exact else dtype)
+        a = fixed(a)
+        return self.number(a, a.dtype if isinstance(a, np.generic) else dtype)
 
     def name(self, v: Value) -> str:
         """The name of a value, computed before if it has no line."""
@@ -181,11 +156,11 @@ class Builder:
         while x.op in (np.multiply, np.divide) and (x is v or id(x) not in self.names):
             a, b = x.args
             if isinstance(a, Value) and not isinstance(b, Value):
-                n = self.plain(b)
+                n = fixed(b)
                 factor = factor * n if x.op is np.multiply else factor / n if n else math.nan
                 x = a
             elif isinstance(b, Value) and not isinstance(a, Value) and x.op is np.multiply:
-                factor, x = factor * self.plain(a), b
+                factor, x = factor * fixed(a), b
             else:
                 break
         usable = x is not v and x.shape == v.shape and x.dtype == v.dtype
@@ -205,7 +180,7 @@ class Builder:
         """A sum; over the first axis of a matrix, a product with ones."""
         x = v.args[0]
         reads = [self.name(x)]
-        axis = self.plain(v.args[1]) if len(v.args) > 1 else None
+        axis = fixed(v.args[1]) if len(v.args) > 1 else None
         keepdims = bool(v.kwargs.get("keepdims", False))
         if axis == 0 and len(x.shape) == 2 and not keepdims and x.dtype.kind == "f":
             ones = self.number_array(x.shape[0], x.dtype)
@@ -227,7 +202,7 @@ class Builder:
         if v.op in (np.concatenate, np.stack):
             fun = v.op
             inner = [self.name(a) for a in v.args]
-            keywords = {k: self.plain(a) for k, a in v.kwargs.items()}
+            keywords = {k: fixed(a) for k, a in v.kwargs.items()}
             text = f"{self.constant(fun, 'f')}([{', '.join(inner)}], **{keywords!r})"
             return self.add(name, text, inner, v, shape=None)
         if v.op.__name__ == "getitem":
@@ -253,9 +228,14 @@ class Builder:
         """An argument of a call: a name, or an object under a name of its own."""
         if isinstance(a, Value):
             return self.name(a)
-        a = self.plain(a)
+        a = fixed(a)
         spelled = a is None or (isinstance(a, (int, float)) and math.isfinite(a))
         return repr(a) if spelled else self.constant(a, "c")
+
+
+def fixed(a: Any) -> Any:
+    """An argument that is no value, as the object that it is; shapes are fixed here."""
+    return resolved(a, lambda v: v)
 
 
 def aligned(n: int, dtype: Any) -> Any:

@@ -16,7 +16,7 @@ from .errors import ShapeError
 from .formatting import name_of, nearest
 from .ops import mse, relu
 from .printing import INFIX, Derivation, Printer
-from .values import Length, Number, Value
+from .values import CALLED, Length, Number, Value, resolved
 
 __all__ = ["evaluated", "explain", "explained"]
 
@@ -164,7 +164,7 @@ class Writer:
         """Two entries with a sign between them; of a comparison, whether it holds."""
         sign, binds = INFIX[op]
         if self.show is not None and binds < SUM:
-            return str(int(evaluated(Value(op, args, {}, np.empty(0)), self.arrays, index))), ATOM
+            return str(int(op(*(entry_of(a, self.arrays, index) for a in args)))), ATOM
         left = self.text(args[0], index, binds + (binds < SUM))
         gap = "" if self.show is not None and binds == PRODUCT else " "
         return f"{left}{gap}{sign}{gap}{self.text(args[1], index, binds + 1)}", binds
@@ -303,35 +303,13 @@ def entry_of(a: Any, arrays: dict[str, Any], index: Index) -> Any:
     return value[tuple([0 if n == 1 else i for i, n in zip(place, value.shape)])]
 
 
-def evaluated(a: Any, arrays: dict[str, Any], index: Index | None = None) -> Any:
-    """The value of an operand, or (with an index) one entry of an infix op."""
-    if isinstance(a, Number):
-        return a.number if a.dtype is None else a.dtype.type(a.number)
-    if isinstance(a, Length):
-        value = np.asarray(evaluated(a.value, arrays))
-        return value.size if a.axis is None else value.shape[a.axis]
-    if isinstance(a, tuple) and a and isinstance(a[0], str):
-        sign = {"+": operator.add, "*": operator.mul, "-": operator.sub, "//": operator.floordiv}
-        terms = [evaluated(b, arrays) for b in a[1:]]
-        total = terms[0]
-        for b in terms[1:]:
-            total = sign[a[0]](total, b)
-        return total
-    if isinstance(a, tuple):
-        return tuple([evaluated(b, arrays) for b in a])
-    if isinstance(a, slice):
-        return slice(*(evaluated(b, arrays) for b in (a.start, a.stop, a.step)))
-    if not isinstance(a, Value):
-        return a
-    if a.name is not None:
-        return arrays[a.name]
-    if index is not None:
-        return a.op(*(entry_of(b, arrays, index) for b in a.args))
-    args = [evaluated(b, arrays) for b in a.args]
-    kwargs = {k: evaluated(b, arrays) for k, b in a.kwargs.items()}
-    if a.op is operator.getitem:
-        return args[0][tuple(args[1:])]
-    if a.op in (np.concatenate, np.stack):
-        return a.op(args, **kwargs)
-    args += [None] * (3 - len(args) if a.op is np.clip else 0)
-    return a.op(*args, **kwargs)
+def evaluated(a: Any, arrays: dict[str, Any]) -> Any:
+    """The value of an operand."""
+
+    def value(v: Value) -> Any:
+        if v.name is not None:
+            return arrays[v.name]
+        kwargs = {k: resolved(b, value) for k, b in v.kwargs.items()}
+        return CALLED.get(v.op, v.op)(*(resolved(b, value) for b in v.args), **kwargs)
+
+    return resolved(a, value)

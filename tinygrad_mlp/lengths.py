@@ -18,7 +18,7 @@ from .graph import Node, Size, backward_pass
 from .printing import Derivation, is_parameter, parameters, result_groups
 from .shaping import order
 from .tensor import Tensor
-from .values import Value, is_sum
+from .values import CALLED, SIGNS, Value, is_sum
 
 __all__ = ["flattened", "with_batch"]
 
@@ -190,10 +190,7 @@ class Replay:
             return total + int(rest)
         source = rest.source
         if isinstance(source[0], str):
-            left, right = map(self.mapped, source[1:])
-            if source[0] == "//":
-                return total + int(left // right)
-            return total + int(left * right if source[0] == "*" else left - right)
+            return total + int(SIGNS[source[0]](*map(self.mapped, source[1:])))
         now = self.new[id(source[0])]
         return total + int(now.shape[source[1]] if len(source) > 1 else now.size)
 
@@ -204,14 +201,7 @@ class Replay:
             return
         args = [self.mapped(a) for a in node.args]
         kwargs = {k: self.mapped(a) for k, a in node.kwargs.items()}
-        if node.op is operator.getitem:
-            result = args[0][tuple(args[1:])]
-        elif node.op in (np.concatenate, np.stack):
-            result = node.op(args, **kwargs)
-        else:
-            args += [None] * (3 - len(args) if node.op is np.clip else 0)
-            result = node.op(*args, **kwargs)
-        self.new[id(node)] = result
+        self.new[id(node)] = CALLED.get(node.op, node.op)(*args, **kwargs)
 
 
 def replayed(

@@ -22,6 +22,7 @@ from .formatting import name_of
 from .graph import no_grad, toposort
 from .tensor import Tensor, as_array, plain
 from .transforms import filled, flat, recording, vjp
+from .values import CALLED
 
 __all__ = ["Report", "assert_gradients_match", "gradcheck"]
 
@@ -265,7 +266,7 @@ def culprit(f: Function, xs: list[Any], order: int, rtol: float) -> str:
             values = list(node.values)
             for i, z in zip(node.needs, zs):
                 values[i] = z
-            return [applied(node.op, values, node.kwargs)]
+            return [CALLED.get(node.op, node.op)(*values, **node.kwargs)]
 
         inputs = [np.array(node.values[i], np.float64) for i in node.needs]
         labels = [f"argument {i}" for i in node.needs]
@@ -274,15 +275,6 @@ def culprit(f: Function, xs: list[Any], order: int, rtol: float) -> str:
             name = name_of(node.op)
             return f"{'np.' if getattr(np, name, None) is node.op else ''}{name}, {wrong}"
     return ""
-
-
-def applied(op: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """`op` called the way a person writes it; a node has each array and index as an argument."""
-    if op in (np.concatenate, np.stack):
-        return op(args, **kwargs)
-    if op is operator.getitem:
-        return args[0][tuple(args[1:])]
-    return op(*args, **kwargs)
 
 
 # --- for a test of a backward pass ----------------------------------------------------------------

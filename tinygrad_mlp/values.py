@@ -4,6 +4,8 @@
 constants folded, no-ops gone, sizes kept as what they are the sizes of.
 """
 
+import functools
+import math
 import operator
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -11,21 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import ops
 from .formatting import module_of, name_of
 from .graph import Node, Size
 from .primitives import PRIMITIVES, parameters_of
 
 __all__ = [
-    "Length",
-    "Lowering",
-    "Number",
-    "Value",
-    "clean",
-    "is_number",
-    "is_plain",
-    "is_sum",
-    "parts",
-    "reads",
+    *("CALLED", "SIGNS", "Length", "Lowering", "Number", "Value"),
+    *("clean", "is_number", "is_plain", "is_sum", "parts", "reads", "resolved"),
 ]
 
 
@@ -61,6 +56,39 @@ class Length(NamedTuple):
 
     value: Any
     axis: int | None
+
+
+SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv}
+"""What lengths are computed with: ("+", a, b, c) is a sum."""
+
+CALLED: dict[Any, Callable[..., Any]] = {
+    **{operator.getitem: ops.getitem, np.clip: ops.clip},
+    **{np.concatenate: ops.concatenate, np.stack: ops.stack},
+}
+"""Ops that are not called with the recorded arguments as they stand, but so."""
+
+
+def resolved(a: Any, value: Callable[[Value], Any]) -> Any:
+    """An argument as the object that it is, where ``value(v)`` is what a value is.
+
+    >>> n = Length(Value(np.exp, (), {}, np.ones((2, 3))), 1)
+    >>> resolved((("+", n, Number(1), Number(1)), slice(None, n)), lambda v: v)
+    (5, slice(None, 3, None))
+    """
+    if isinstance(a, Value):
+        return value(a)
+    if isinstance(a, Number):
+        return a.number if a.dtype is None else a.dtype.type(a.number)
+    if isinstance(a, Length):
+        shape = np.shape(value(a.value))
+        return math.prod(shape) if a.axis is None else shape[a.axis]
+    if isinstance(a, slice):
+        return slice(*(resolved(b, value) for b in (a.start, a.stop, a.step)))
+    if not isinstance(a, tuple):
+        return a
+    if a and isinstance(a[0], str):
+        return functools.reduce(SIGNS[a[0]], [resolved(b, value) for b in a[1:]])
+    return tuple([resolved(b, value) for b in a])
 
 
 LONGEST = 40
