@@ -396,3 +396,30 @@ def test_a_product_with_a_mask_is_that_with_its_truth_values(mask):
     loss, (dw,) = eager(f, [w], x)
     assert jit(f)(x) == loss
     np.testing.assert_array_equal(w.grad, dw)
+
+
+@pytest.mark.parametrize(
+    "combined",
+    [
+        lambda m: m & (W[:, 0] > 0),
+        lambda m: np.invert(m),
+        lambda m: m + (W[:, 0] > 0),  # of truth values: or
+        lambda m: m * (W[:, 0] > 0),
+    ],
+)
+def test_masks_are_combined_as_truth_values(combined):
+    w = Tensor([-2.0, 1.0, 0.5], requires_grad=True, name="w")
+
+    def f(x):
+        return (w * combined(relu(x) > 0)).sum()
+
+    x = np.array([1.0, -1.0, 2.0])
+    loss, (dw,) = eager(f, [w], x)
+    assert jit(f)(x) == loss
+    np.testing.assert_array_equal(w.grad, dw)
+
+
+def test_a_relu_of_one_number_is_compiled():
+    w = Tensor(-2.0, requires_grad=True, name="w")
+    loss = jit(lambda x: relu(w * x) + w)(np.array(-3.0))
+    assert (float(loss), float(w.grad)) == (4.0, -2.0)

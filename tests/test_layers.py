@@ -31,7 +31,7 @@ LAYERS = (
     ("lengths", "looping"),
     ("arranging",),
     ("deriving",),
-    ("rendering", "rounding", "running"),
+    ("assembling", "rendering", "rounding", "running"),
     ("folding", "linewise", "opwise"),
     ("judging",),
     ("probing",),
