@@ -495,10 +495,10 @@ def test_a_long_chain_is_derived_without_recursion_and_in_seconds():
     for i in range(5_000):
         y = np.tanh(y) if i % 2 else y * 1.01
     loss = y.sum()
-    start = time.perf_counter()
+    start = time.process_time()
     p = derive(loss)
     p.source()
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     loss.backward()
     np.testing.assert_array_equal(p(), x.grad)
 

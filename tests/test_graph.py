@@ -74,9 +74,9 @@ def test_sixty_doublings_take_no_time_and_are_exact():
     y = x
     for _ in range(60):
         y = y + y
-    start = time.perf_counter()
+    start = time.process_time()
     y.backward()
-    assert time.perf_counter() - start < 0.05  # 2^60 paths would take centuries
+    assert time.process_time() - start < 0.05  # 2^60 paths would take centuries
     assert x.grad == 2.0**60
     assert len(toposort(y)) == 60
 
@@ -234,12 +234,12 @@ def test_a_deep_chain_can_be_walked_in_every_way():
 @pytest.mark.slow
 def test_a_chain_of_a_million_ops_takes_linear_time_and_gives_its_memory_back():
     def seconds(n):
-        start = time.perf_counter()
+        start = time.process_time()
         x, y = chain(n)
         y.backward()
         assert x.grad == 1
         del x, y
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     gc.collect()
     gc.disable()

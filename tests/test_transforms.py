@@ -479,9 +479,9 @@ def test_hvp_of_ten_thousand_parameters_costs_at_most_five_gradients():
     def best(call):
         times = []
         for _ in range(40):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         return min(times)
 
     gradient = value_and_grad(f)
