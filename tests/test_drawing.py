@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from helpers import golden
 from test_linewise import named, residual, small, tied
-from test_opwise import HOSTILE, hostile_net
 
 from tinygrad_mlp import (
     MLP,
@@ -29,10 +28,47 @@ from tinygrad_mlp import (
 from tinygrad_mlp.drawing import draw, svg_ids, to_dot
 from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.linewise import line_cards
-from tinygrad_mlp.opwise import op_cards
 from tinygrad_mlp.values import clean
 
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+HOSTILE = [
+    '<b>|{x}"q"&\\N',
+    "two\nlines\r\nand\ttabs",
+    "\x00\x01\x1b[31mred\x7f",
+    "\ud800 lone surrogate",
+    "🎉👩‍🚀",
+    "重み行列",
+    "",
+    " ",
+    "x" * 10_000,
+    "\\",
+    "\\\\G\\L\\E\\T\\H\\l",
+    "&lt;&#92;&amp;",
+    "-->",
+    "]]>",
+    "</TABLE>>]; n0 -> n1 [label=<",
+    '"',
+    "a:b:c",
+    "\u202egnp.evil",
+    "￾￿",
+    "digraph {",
+    "e\u0301\u0332\u20d0",
+]
+
+
+def hostile_net():
+    """Every hostile name on a leaf, on a result and as a group."""
+    h = Tensor([0.5, -1.5], True, "x")
+    for name in HOSTILE:
+        w = Tensor([1.5, 0.5], True, name)
+        h = h * w
+        h.name = name
+        h.scope = name
+    loss = h.sum()
+    loss.backward()
+    return loss
 
 
 def attention():
@@ -111,13 +147,15 @@ def faulty():
 def recorded():
     """A loss, and the backward pass as a graph."""
     loss = small()
-    leaves = [n for n in drawing.ancestors(loss) if n.requires_grad and n.op is None]
+    leaves = [n for n in drawing.everything([loss]) if n.requires_grad and n.op is None]
     return [loss, *grad(loss, leaves, create_graph=True)]
 
 
 PICTURES = {
     "line_TB": lambda: draw(small()),
     "line_LR": lambda: draw(small(), direction="LR"),
+    "ops_TB": lambda: draw(small(), "op"),
+    "ops_LR": lambda: draw(small(), "op", "LR"),
     "values": lambda: draw(small(), show="values"),
     "shapes": lambda: draw(small(), show="shapes"),
     "tied": lambda: draw(tied(), show="grads"),
@@ -338,6 +376,48 @@ def test_several_results_are_the_headline():
     assert draw(tuple(many)).source == draw(many).source
 
 
+def test_a_tensor_used_twice_by_one_op_has_one_arrow():
+    x = Tensor([1.0, 2.0], True, "x")
+    source = draw((x * x).sum(), "op").source
+    assert source.count("n0 -> n1") == 1
+
+
+def test_a_constant_without_a_scope_joins_the_group_of_its_line():
+    h = named(np.tanh(Tensor([1.0, 2.0], True, "x")), "h")
+    y = named(h * np.ones(2), "y")
+    y.scope = "layer 0"
+    source = draw(np.exp(y).sum()).source
+    group = re.search(r"cluster_0 \{(.*?)\n\t\}", source, re.S)[1]
+    assert re.findall(r"^\t+n(\d+) \[", group, re.M) == ["2", "3"]
+
+
+def test_a_residual_block_stands_in_line_and_its_skip_goes_around():
+    lines = draw(residual(), show="grads").source.split("\n")
+    weighted = [re.search(r'id="(.*?)"', line)[1] for line in lines if "weight=50" in line]
+    assert weighted == ["f-0-2", "f-2-3", "f-3-5", "f-5-6", "f-6-8"]
+    assert any(line.startswith('\tn6:r1 -> n3 [id="b-6-3"') for line in lines)
+
+
+def test_heat_maps_give_way_where_there_are_many_cards():
+    def wide(n):
+        h = Tensor(np.ones((10, 10)), True, "x")
+        for _ in range(n - 2):
+            h = np.tanh(h)
+        return draw(h.sum(), "op").source
+
+    assert 'WIDTH="5" HEIGHT="5"' in wide(60)
+    assert 'WIDTH="5" HEIGHT="5"' not in wide(61)
+
+
+def test_hostile_names_leave_the_tables_whole():
+    source = draw(hostile_net(), "op").source
+    tables = re.findall(r"label=<(<.*?>)>\]?$", source, re.M)
+    assert len([ET.fromstring(text) for text in tables]) > 2 * len(HOSTILE)
+    assert not re.search(r"(?<!\\)\\(?:\\\\)*[NGLETHlnr]", source.replace('\\"', ""))
+    assert "x" * 39 + "…" in source
+    assert "x" * 40 not in source
+
+
 # --- nothing changes ------------------------------------------------------------------------------
 
 
@@ -345,7 +425,7 @@ def test_several_results_are_the_headline():
 def test_drawing_changes_nothing(make):
     loss = make()
     loss.backward()
-    nodes = drawing.ancestors(loss)
+    nodes = drawing.everything([loss])
     slots = [slot for slot in graph.Node.__slots__ if slot != "__weakref__"]
 
     def state():
@@ -375,7 +455,7 @@ def test_two_backward_calls_change_no_picture():
 @pytest.mark.parametrize("direction", ["TB", "LR"])
 @pytest.mark.parametrize("make", [small, tied, residual, attention])
 def test_every_id_of_a_line_is_in_the_svg(make, direction):
-    read, said = line_cards(make(), "grads")
+    read, said = line_cards([make()], "grads")
     svg = to_dot(read, said, direction).pipe("svg", encoding="utf-8")
     there = {g.get("id") for g in ET.fromstring(svg).iter(f"{SVG}g")}
     named_ids = svg_ids(read, direction)
@@ -386,19 +466,15 @@ def test_every_id_of_a_line_is_in_the_svg(make, direction):
 
 
 def test_a_line_has_its_card_numbers_rows_and_arrows():
-    read, _ = line_cards(tied(), "grads")
+    read, _ = line_cards([tied()], "grads")
     found = svg_ids(read)
     assert found["Z"] == ["n-2", "a_h-2", "a_v-2", "f-0-2", "f-1-2"]
     assert found["dZ"] == ["a_g-2", "a_r-3-0", "b-3-2"]
     assert set(found["dW"]) == {
-        *("a_g-1", "a_s-1-0", "a_g-4", "a_r-2-0", "b-2-1", "a_r-5-1", "b-5-4")
+        *("a_g-1", "a_r-1-0", "a_g-4", "a_r-2-0", "b-2-1", "a_r-5-1", "b-5-4")
     }
-    assert "a_n-1" in svg_ids(line_cards(small(), "grads")[0])["W[0]"]
-    assert "n-1" in svg_ids(line_cards(small(), "grads")[0], "LR")["W[0]"]
-
-
-def test_what_belongs_to_no_line_has_no_ids():
-    assert svg_ids(op_cards(small(), "grads")[0]) == {}
+    assert "a_n-1" in svg_ids(line_cards([small()], "grads")[0])["W[0]"]
+    assert "n-1" in svg_ids(line_cards([small()], "grads")[0], "LR")["W[0]"]
 
 
 def test_both_arrays_of_a_wrong_gradient_have_an_id():
@@ -410,7 +486,7 @@ def test_both_arrays_of_a_wrong_gradient_have_an_id():
     svg = html.unescape(drawn(check).pipe("svg").decode())
     assert all(f'id="{i}"' in svg for i in ids["dZ[1]"])
     a, b = Tensor(3.0, True, "a"), Tensor(4.0, True, "b")
-    read, _ = line_cards(named(a * b, "d") + 1.0, "grads")
+    read, _ = line_cards([named(a * b, "d") + 1.0], "grads")
     assert read[-1].backward[0].line == ""
     assert "" not in svg_ids(read)
 
@@ -547,9 +623,10 @@ def test_options_that_are_not_there_are_refused(options, text):
         draw(small(), **options)
 
 
-def test_a_check_is_drawn_by_line():
-    with pytest.raises(RenderError, match=r"check=.*level"):
-        drawn(checked(), level="op")
+def test_a_check_is_drawn_op_by_op_too():
+    source = drawn(checked(), level="op").source
+    assert source.count("gradient matches") == 5
+    assert "yours: dZ[1] = dA[1]<" in source
 
 
 @pytest.mark.parametrize("thing", [3.0, np.zeros(3), None, "net", [], [None]])

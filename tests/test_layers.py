@@ -32,7 +32,7 @@ LAYERS = (
     ("arranging",),
     ("deriving",),
     ("assembling", "rendering", "rounding", "running"),
-    ("folding", "linewise", "opwise"),
+    ("folding", "linewise"),
     ("judging",),
     ("probing",),
     ("subjects", "simulating", "sifting"),

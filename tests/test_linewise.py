@@ -20,6 +20,7 @@ from tinygrad_mlp import (
     scope,
     softmax,
 )
+from tinygrad_mlp.cards import Row
 from tinygrad_mlp.graph import record_all
 from tinygrad_mlp.linewise import line_cards
 
@@ -63,16 +64,12 @@ def residual():
 
 def cards(loss, show="grads", **options):
     """The cards by name, chips as "W'"."""
-    found = line_cards(loss, show, **options)[0]
+    found = line_cards(loss if isinstance(loss, list) else [loss], show, **options)[0]
     return {card.name + "'" * (card.same is not None): card for card in found}
 
 
 def rows(card):
     return [row.formula for row in card.backward]
-
-
-def total(card):
-    return [row.formula for row in card.total]
 
 
 # --- which cards ----------------------------------------------------------------------------------
@@ -146,7 +143,8 @@ def test_a_parameter_has_a_chip_beside_each_later_use_with_its_term():
     loss = tied()
     found, values = cards(loss), derive(loss).values()
     main, chip = found["W"], found["W'"]
-    assert (main.uses, total(main)) == (2, ["dW = A.T @ dy + x.T @ dZ"])
+    assert main.uses == 2
+    assert main.backward == (Row(None, "dW", "dW = A.T @ dy + x.T @ dZ", "the sum"),)
     np.testing.assert_array_equal(main.gradient, values["dW"])
     assert list(found).index("W") == chip.same
     assert chip.value is None
@@ -164,10 +162,10 @@ def test_a_long_sum_has_its_steps_on_the_card_of_the_parameter():
     h = Tensor([[1.0, -2.0]], name="h[0]")
     for i in range(5):
         h = named(np.tanh(h @ w), f"h[{i + 1}]")
-    found, _ = line_cards(h.sum(), "grads")
+    found, _ = line_cards([h.sum()], "grads")
     main = next(card for card in found if card.name == "W")
-    assert [row.line for row in main.total][-1] == "dW"
-    assert len(main.total) > 1
+    assert [row.line for row in main.backward][-1] == "dW"
+    assert [row.comment for row in main.backward] == ["a part of the sum", "the sum"]
     chips = [card.gradient for card in found if card.same is not None]
     assert len(chips) == 4
     assert all(
@@ -200,7 +198,7 @@ def test_terms_that_are_lines_or_stretched_are_shared_out_too():
     found = cards(mse(p, np.zeros((2, 2))))
     assert rows(found["s"]) == ["de += ds"]
     assert found["s"].backward[0].comment == "term 2 of 2"
-    assert total(found["e"]) == ["de = dp / s + ds"]
+    assert rows(found["e"]) == ["de = dp / s + ds", "dw = de * e"]
 
 
 def test_a_term_that_is_a_gradient_itself_is_shown_as_it_is():
@@ -223,7 +221,7 @@ def test_a_way_around_a_block_carries_its_own_term():
     found = cards(residual())
     assert rows(found["h[2]"]) == ["dF[1] = dh[2]", "dh[1] += dh[2]"]
     assert rows(found["F[1]"])[-1] == "dh[1] += h1 @ W[1].T"
-    assert total(found["h[1]"]) == ["dh[1] = dh[2] + h1 @ W[1].T"]
+    assert rows(found["h[1]"])[0] == "dh[1] = dh[2] + h1 @ W[1].T"
 
 
 def test_two_values_of_one_gradient_show_it_twice_and_say_so():
@@ -238,7 +236,7 @@ def test_where_terms_cannot_be_told_apart_the_whole_line_stands_with_the_last_us
     found = cards(((a + b) * 2.0).sum())
     assert rows(found["b"]) == ["dw = db * 3 + db * 2"]
     assert (found["a"].carries, found["b"].carries) == ((0,), (0,))
-    assert (found["w"].total, found["w'"].gradient) == ((), None)
+    assert (found["w"].backward, found["w'"].gradient) == ((), None)
     a, b = named(np.tanh(w), "a"), named(np.exp(w), "b")
     found = cards((a * b).sum())  # h1 is a * b, by chance: it is no gradient of anything
     assert rows(found["b"]) == ["dw = h1 + b * (1 - a * a)"]
@@ -252,7 +250,7 @@ def test_a_gradient_of_one_term_is_not_shared_out():
         mask = named(w > 0, "m")
     found = cards((a * mask).sum())
     assert rows(found["a"]) == ["dw = da * 2"]
-    assert found["w"].total == ()
+    assert found["w"].backward == ()
 
 
 def test_gradients_that_are_numbers_have_rows_and_values():
@@ -276,10 +274,10 @@ def test_a_gradient_that_is_one_all_over_is_shown_though_no_line_reads_it():
 def test_in_a_random_graph_every_line_has_its_row_and_every_leaf_its_gradient(seed):
     with np.errstate(all="ignore"):
         loss, leaves = build(seed, arrays_for(seed, 3), list(STEPS)[2 * seed])
-        found, _ = line_cards(loss, "grads")
+        found, _ = line_cards([loss], "grads")
         slopes = grad(loss, leaves, allow_unused=True)
     program = derive(loss)
-    assert {row.line for card in found for row in (*card.backward, *card.total)} >= {
+    assert {row.line for card in found for row in card.backward} >= {
         line.name for line in program.lines if line.role == "backward"
     }
     shown = {card.name: card.gradient for card in found if card.same is None}
@@ -315,7 +313,7 @@ def derive_leaves(loss):
 def test_after_a_step_of_the_optimizer_every_card_still_agrees_with_its_formula():
     loss = small()
     SGD(derive_leaves(loss), lr=0.5).step()
-    found, said = line_cards(loss, "auto")
+    found, said = line_cards([loss], "auto")
     by_name = {card.name: card for card in found}
     a, w, b = (by_name[n].value for n in ("A[0]", "W[0]", "B[0]"))
     np.testing.assert_array_equal(by_name["Z[1]"].value, a @ w + b)
@@ -331,7 +329,7 @@ def test_after_a_step_of_the_optimizer_every_card_still_agrees_with_its_formula(
 def test_a_write_behind_our_back_is_noticed_by_the_loss():
     loss = small()
     derive_leaves(loss)[0].data[0, 0] = 9.0
-    found, said = line_cards(loss, "auto")
+    found, said = line_cards([loss], "auto")
     assert "overwritten since L" in said[0]
     assert all(not card.notes for card in found)
 
@@ -345,19 +343,19 @@ def test_values_leave_the_backward_pass_out_and_shapes_the_numbers():
 
 
 def test_before_backward_it_says_so():
-    found, said = line_cards(small(backward=False), "auto")
+    found, said = line_cards([small(backward=False)], "auto")
     assert said == ["no gradient yet: call backward()"]
     assert all(card.gradient is None for card in found)
-    assert line_cards(small(backward=False), "grads")[1] == []
+    assert line_cards([small(backward=False)], "grads")[1] == []
 
 
 def test_without_a_gradient_there_is_a_reason():
     x = Tensor(np.ones((2, 2)), True, "x")
-    assert line_cards(x * 2.0, "auto")[1] == ["no gradient: Tensor (2, 2) is no scalar"]
+    assert line_cards([x * 2.0], "auto")[1] == ["no gradient: Tensor (2, 2) is no scalar"]
     with no_grad():
         y = x.sum()
     plain = Tensor(2.0, name="c")
-    assert line_cards(plain * y, "values")[1] == []
+    assert line_cards([plain * y], "values")[1] == []
 
 
 def test_the_backward_pass_is_a_graph_like_any_other():
@@ -412,3 +410,72 @@ def test_marks_are_laid_on_the_cards_of_their_gradients():
     mark = SimpleNamespace(status="wrong", yours=None, truth=None, text="")
     found = cards(tied(), marks={"dW": mark, "dZ": mark})
     assert [name for name, card in found.items() if card.mark] == ["W", "Z"]
+
+
+# --- a card for each op, and graphs that are too large to derive ----------------------------------
+
+
+def test_a_line_of_one_op_each_has_all_the_rest_as_well():
+    found = cards(small(), longest=1)
+    assert {name: card.formula for name, card in found.items() if card.formula} == {
+        "M[1]": "A[0] @ W[0]",
+        "Z[1]": "M[1] + B[0]",
+        "A[1]": "relu(Z[1])",
+        "M[2]": "A[1] @ W[1]",
+        "y": "M[2] + B[1]",
+        "L": "mse(y, t)",
+    }
+    assert rows(found["Z[1]"]) == ["dM[1] = dZ[1]", "dB[0] = dZ[1].sum(axis=0)"]
+    assert rows(found["M[1]"]) == ["dW[0] = A[0].T @ dZ[1]"]
+    np.testing.assert_array_equal(found["M[1]"].gradient, found["Z[1]"].gradient)
+    assert list(cards(residual(), longest=1))[:4] == ["x", "W[0]", "h1", "F[0]"]
+
+
+def test_a_large_graph_has_the_gradients_without_their_lines():
+    loss = tied()
+    exact, found = cards(loss, longest=1), cards(loss, longest=1, large=True)
+    assert list(found) == list(exact)
+    for name, card in found.items():
+        assert (card.value is None) == (exact[name].value is None)
+        np.testing.assert_array_equal(card.value, exact[name].value)
+        assert card.parents == exact[name].parents
+        assert set(card.carries) == set(exact[name].carries)
+        assert card.backward == ()
+        if card.same is None:
+            np.testing.assert_array_equal(card.gradient, exact[name].gradient)
+    values = cards(loss, "values", large=True)
+    assert all(card.gradient is None and not card.carries for card in values.values())
+    assert all(card.value is None for card in cards(loss, "shapes", large=True).values())
+
+
+def test_a_large_graph_that_was_overwritten_has_no_gradients_and_says_so():
+    loss = small()
+    SGD(derive_leaves(loss), lr=0.5).step()
+    found, (note,) = line_cards([loss], large=True)
+    assert note.startswith("no gradient: ")
+    assert "overwritten" in note
+    assert all(card.gradient is None for card in found)
+    assert next(card.name for card in found if card.notes) == "W[0]"
+
+
+def test_a_large_graph_where_a_gradient_ends_carries_it_no_further():
+    @primitive
+    def first(a, b):
+        return a + 0 * b
+
+    defvjp(first, lambda g, _y, _a, _b: g, None)
+    w, v = Tensor([1.0, 2.0], True, "w"), Tensor([2.0, 1.0], True, "v")
+    found = cards(named(first(w, named(np.exp(v), "e")), "f").sum(), large=True)
+    assert (found["e"].gradient, found["e"].carries) == (None, ())
+
+
+def test_a_leaf_is_one_card_and_what_nothing_leads_to_says_so():
+    w = Tensor([1.0, 2.0], True, "w")
+    with no_grad():
+        y = w.sum()
+    for leaf, role in ((w, "parameter"), (y, "input")):
+        (card,), (note,) = line_cards([leaf], "grads")
+        assert card.role == role
+        assert note.endswith("was computed from what requires one, or under no_grad")
+    found, _ = line_cards([w, small()], "values")
+    assert found[-1].name == "w"

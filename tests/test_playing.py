@@ -237,7 +237,7 @@ def test_a_picture_of_many_cards_has_no_numbers(monkeypatch):
     text = play(loss_of()).html
     assert 'id="a_v' not in html.unescape(text)
     page = data(loss_of())
-    n = {card.name: f"n-{i}" for i, card in enumerate(line_cards(loss_of(), "shapes")[0])}
+    n = {card.name: f"n-{i}" for i, card in enumerate(line_cards([loss_of()], "shapes")[0])}
     assert step(page, "dW[0]")["ids"]["ring"] == n["W[0]"]
     assert step(page, "dZ[1]")["ids"]["ring"] == n["Z[1]"]
     monkeypatch.setattr(playing, "LIMIT", 6)

@@ -3,6 +3,7 @@
 import heapq
 import math
 import operator
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,8 +22,10 @@ WEIGHT = 8
 """So many ops stand in one line at most; beyond, a part of it gets a name of its own."""
 
 
-def arranged(loss: Tensor, targets: list[Any], grads: dict[Any, Any]) -> Derivation:
-    """Lower everything, name it, and put it in order."""
+def arranged(
+    loss: Tensor, targets: list[Any], grads: dict[Any, Any], longest: int = WEIGHT
+) -> Derivation:
+    """Lower everything, name it, and put it in order; forward lines of up to `longest` ops."""
     lowering = Lowering()
     nodes = everything([loss, *grads.values()])
     for node in nodes:
@@ -50,13 +53,13 @@ def arranged(loss: Tensor, targets: list[Any], grads: dict[Any, Any]) -> Derivat
         value.name, value.of, value.backward = f"d{of.name}", of.name, True
         results.append((of, value))
     last = [v for _, v in results]
-    drafted = lines_of([top, *last])
+    drafted = lines_of([top, *last], longest)
     for v in drafted:  # what was not told apart from a part of a long line may be a gradient
         if v.backward and not v.of:
             v.name = None
     finished = {id(x) for x, _ in results}
     name_gradients([(x, g) for x, g in slopes if id(x) not in finished])
-    lines = scheduled(lines_of([top, *last]), last)
+    lines = scheduled(lines_of([top, *last], longest), last)
     used = {id(r) for v in lines for r in reads(v)} | {id(x) for x, _ in results}
     inputs = [v for v in lowering.inputs if id(v) in used]
     unique_names([*inputs, *lines])
@@ -71,17 +74,22 @@ def arranged(loss: Tensor, targets: list[Any], grads: dict[Any, Any]) -> Derivat
     return with_batch(derivation, loss, [n for n in nodes if n.index <= loss.index])
 
 
-def arranged_results(results: list[Any]) -> Derivation:
+def arranged_results(results: list[Any], longest: int = WEIGHT) -> Derivation:
     """The same for the forward pass alone, of any results; the last of them stands for the loss."""
     lowering = Lowering()
     for node in everything(results):
         lowering.lower(node)
-    tops = [as_line(lowering.made[id(x)], x) for x in results]
+    for x in results:
+        if x.op is None and isinstance(lowering.made[id(x)], Number):
+            del lowering.made[id(x)]
+            lowering.input(x, None)
+    made = [lowering.made[id(x)] for x in results]
+    tops = [v if isinstance(v, Value) else as_line(v, x) for v, x in zip(made, results)]
+    name_inputs(lowering.inputs)
     for top in tops:
         top.name = top.name or "L"
-    name_inputs(lowering.inputs)
-    lines = scheduled(lines_of(tops), [])
-    used = {id(r) for v in lines for r in reads(v)}
+    lines = scheduled(lines_of(tops, longest), [])
+    used = {id(r) for v in lines for r in reads(v)} | set(map(id, tops))
     inputs = [v for v in lowering.inputs if id(v) in used]
     unique_names([*inputs, *lines])
     return Derivation(inputs, lines, [], tops[-1], None)
@@ -171,7 +179,7 @@ def name_inputs(values: list[Any]) -> None:
             taken.add(v.name)
 
 
-def lines_of(roots: list[Value]) -> list[Value]:
+def lines_of(roots: list[Value], longest: int) -> list[Value]:
     """The values with lines of their own: named ones, some used twice, parts of long ones."""
     seen = {id(v): v for v in roots}
     stack = list(roots)
@@ -191,12 +199,15 @@ def lines_of(roots: list[Value]) -> list[Value]:
         inner = [b for b in parts(v) if isinstance(b, Value) and b.op and b.name is None]
         weight[id(v)] = 1 + sum(weight[id(b)] for b in inner)
         if v.name is None and (
-            weight[id(v)] >= WEIGHT or (uses.get(id(v), 0) > 1 and not is_cheap(v))
+            weight[id(v)] >= (WEIGHT if v.backward else longest)
+            or (uses.get(id(v), 0) > 1 and not is_cheap(v))
         ):
-            n += 1
-            while f"h{n}" in taken:
+            layer = re.fullmatch(r"layer (\d+)", getattr(v.node, "scope", None) or "")
+            if layer and v.op is np.matmul:
+                v.name = fresh(f"M[{int(layer[1]) + 1}]", taken)  # of Z[i+1] = M[i+1] + B[i]
+            while v.name is None or v.name in taken:
                 n += 1
-            v.name = f"h{n}"
+                v.name = f"h{n}"
             taken.add(v.name)
         if v.name is not None:
             lines.append(v)

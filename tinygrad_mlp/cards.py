@@ -61,7 +61,6 @@ class Card(NamedTuple):
     line: str = ""  # the line or input of a program that it shows
     slope: str = ""  # the line that is its gradient; that of another value, if the two are equal
     caption: str = ""  # what stands above its gradient: dF = dy
-    total: tuple[Row, ...] = ()  # that line, where several cards hold a term of it, and its steps
     same: int | None = None  # a chip: one more use of what is on that card
     lines: tuple[str, ...] = ()  # of code, where several cards are folded into one
     times: int = 1  # so many like layers are folded into it
@@ -309,9 +308,6 @@ def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
         code += font(comment and f"  # {comment}", SHAPE, 9.5, "Courier")
         named = f' {handle("r", k, i)} TITLE="{escape(line)}"' if line else ""
         rows.append(row(code, f' BGCOLOR="{GRADIENT_GROUND}" PORT="r{i}"{named}'))
-    for i, (_, line, formula, comment) in enumerate(card.total):
-        code = code_lines(formula, GRADIENT, 10.5) + font(f"  # {comment}", SHAPE, 9.5, "Courier")
-        rows.append(row(code, f' {handle("s", k, i)} TITLE="{escape(line)}"'))
     rows += [row(font(text, MUTED, 9.5, tag="I")) for text in card.notes]
     wrong = wrong or bool(card.cause)
     for text in findings(card):

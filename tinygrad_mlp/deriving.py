@@ -23,7 +23,7 @@ from .reasons import reasons
 from .tensor import Tensor
 from .values import Value, reads
 
-__all__ = ["Line", "Program", "derive"]
+__all__ = ["Line", "Program", "derive", "derived"]
 
 
 class Program:
@@ -326,6 +326,11 @@ def derive(loss: Tensor, wrt: Iterable[Tensor] | Tensor | None = None) -> Progra
     """
     if not isinstance(loss, Tensor):
         raise GradientError(f"derive: a loss is derived, a Tensor, not {describe(loss)}.")
+    return derived(loss, wrt)
+
+
+def derived(loss: Tensor, wrt: Iterable[Tensor] | Tensor | None = None, **options: Any) -> Program:
+    """The same, with options for `arranged`."""
     loss._seed(call="derive()")  # complains where there is nothing to derive
     order = toposort(loss)
     reached = {loss, *(n.args[i] for n in order for i in n.needs)}
@@ -347,4 +352,4 @@ def derive(loss: Tensor, wrt: Iterable[Tensor] | Tensor | None = None) -> Progra
         for x in targets:  # the gradient of a leaf has the dtype of the leaf
             if grads[x].dtype != x.dtype:
                 grads[x] = grads[x].astype(x.dtype)
-    return Program(arranged(loss, targets, grads))
+    return Program(arranged(loss, targets, grads, **options))

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .arranging import WEIGHT, everything
 from .cards import (
     CLASS,
     DATA,
@@ -36,8 +37,7 @@ from .errors import RenderError
 from .folding import fold
 from .formatting import describe
 from .graph import Node
-from .linewise import line_cards, with_lines
-from .opwise import ancestors, op_cards
+from .linewise import line_cards
 
 if TYPE_CHECKING:
     from .rendering import Drawing
@@ -131,8 +131,6 @@ def draw(
     one_of("show", show, ("auto", "grads", "values", "shapes"))
     if check is not None:
         checkable("draw", loss, check)
-    if check is not None and level == "op":
-        raise RenderError("draw(check=..., level='op'): a check is drawn at level 'line'.")
     results = list(loss) if isinstance(loss, (list, tuple)) else [loss]
     for result in results or [loss]:
         if not isinstance(result, Node):
@@ -143,20 +141,19 @@ def draw(
         raise RenderError(
             f"draw(expand=..., level={level!r}): what is folded can be opened; use level='layer'."
         )
-    nodes = len(ancestors(*results))
+    nodes = len(everything(results))
     if nodes > {"op": LIMIT, "line": LIMIT * OPS_IN_A_LINE}.get(level, nodes):
         raise too_large(results[-1], nodes, "ops")
-    leaves = all(result.op is None for result in results)
-    many = nodes > DERIVED and level != "line" and check is None
-    if level == "op" or leaves or many:
-        cards, notes = op_cards(results, show)
-        if any(card.carries for card in cards):
-            cards = with_lines(cards, results[0])
-    else:
-        shown = "grads" if check is not None and show == "auto" else show
-        cards, notes = line_cards(results, shown, getattr(check, "marks", None))
-        if check is not None:
-            cards = with_causes(cards, check.causes)
+    large = nodes > DERIVED and level != "line" and check is None
+    cards, notes = line_cards(
+        results,
+        "grads" if check is not None and show == "auto" else show,
+        getattr(check, "marks", None),
+        longest=1 if level == "op" or large else WEIGHT,
+        large=large,
+    )
+    if check is not None:
+        cards = with_causes(cards, check.causes)
     whole = ""
     if level == "layer" or expand is not None or (level == "auto" and len(cards) > MANY):
         whole = summary(cards)
@@ -185,7 +182,7 @@ def checkable(call: str, loss: Any, check: Any) -> None:
     results = list(loss) if isinstance(loss, (list, tuple)) else [loss]
     if not all(isinstance(a, Node) for a in results):
         return  # which is said next
-    if not any(node is check.loss for node in ancestors(*results)):
+    if not any(node is check.loss for node in everything(results)):
         raise RenderError(
             f"{call}(check=...): the comparison is of another graph than this one; "
             f"its own is {call}(check.loss, check=check)."
@@ -454,8 +451,6 @@ def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
                 card.mark.yours is not None and card.gradient is not None
             ):
                 ids[card.slope].append(f"a_t-{k}")
-        for i, (_, line, *_) in enumerate(card.total):
-            ids.setdefault(line, []).append(f"a_s-{k}-{i}")
         for i, (parent, line, *_) in enumerate(card.backward):
             if line:
                 arrow = [] if parent is None else [f"b-{k}-{parent}"]

@@ -4,22 +4,22 @@ A card holds the lines of the backward pass that carry its gradient on to what i
 Where a value is used on several cards, each of them holds its term of the sum.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import graph
-from .arranging import arranged_results
+from .arranging import WEIGHT, arranged_results
 from .cards import Card, Row, faults_of, one_line, size_text, spine_of
-from .deriving import Program, derive
-from .errors import TinygradMLPError
+from .deriving import Program, derived
+from .errors import GradientError
 from .formatting import describe
 from .printing import Derivation, Printer, is_parameter
 from .values import Number, Value, clean, hints_of, reads
 
-__all__ = ["line_cards", "with_lines"]
+__all__ = ["line_cards"]
 
 TARGETS = ("t", "labels")
 """What ops call the parameter that a prediction is compared with."""
@@ -34,7 +34,13 @@ class Place(NamedTuple):
 
 
 def line_cards(
-    loss: Any, show: str = "auto", marks: Any = None, program: Program | None = None
+    results: list[Any],
+    show: str = "auto",
+    marks: Any = None,
+    program: Program | None = None,
+    *,
+    longest: int = WEIGHT,
+    large: bool = False,
 ) -> tuple[list[Card], list[str]]:
     """A graph as cards, and what must be said about all of them.
 
@@ -43,98 +49,76 @@ def line_cards(
 
     Parameters
     ----------
-    loss : Tensor or list of Tensor
-        Of several results the forward pass is shown.
+    results : list of Tensor
+        Of several the forward pass is shown.
     show : {"auto", "grads", "values", "shapes"}
         "values" leaves the backward pass out, "shapes" the numbers; "auto" is "grads" if a
         backward pass has been run, else "values".
     marks : mapping, optional
         Name of a gradient -> what a comparison says of it.
     program : Program, optional
-        What was derived from `loss`, if it has been already.
+        What was derived from the result, if it has been already.
+    longest : int
+        So many ops stand in one line at most.
+    large : bool
+        Show what was recorded, and gradients without the lines that make them: a derivation of very
+        many ops takes seconds.
 
     Returns
     -------
     list of Card, list of str
     """
-    results = loss if isinstance(loss, list) else [loss]
-    show, notes = shown(results, show)
+    why = without_gradient(results)
+    show, notes = shown(results, show, why)
     with np.errstate(all="ignore"):  # what comes of it is marked on the cards
-        return cards_of(results, program or program_of(results), show, marks or {}, notes)
+        if large:
+            d, arrays = recorded(results, show, notes, longest)
+            return cards_of(d, show, marks or {}, lambda _: arrays), notes
+        if program is None and why:
+            program = Program(arranged_results(results, longest))
+        program = program or derived(results[0], longest=longest)
+        d = program._derivation
+        cards = cards_of(d, show, marks or {}, functools.partial(arrays_of, program))
+        return cards, notes + overwritten(results[-1], d.loss, cards)
 
 
-def program_of(results: list[Any]) -> Program:
-    """The program of a loss; of what has no gradient, its forward pass alone."""
-    if not without_gradient(results):
-        return derive(results[0])
-    return Program(arranged_results(results))
+def recorded(
+    results: list[Any], show: str, notes: list[str], longest: int
+) -> tuple[Derivation, dict[Any, Any]]:
+    """The forward pass with the numbers that are there, and the gradients of one backward pass."""
+    d = arranged_results(results, longest)
+    nodes = {str(v.name): v.node for v in (*d.inputs, *d.lines)}
+    arrays = {name: getattr(node, "_data", node) for name, node in nodes.items()}
+    gradients: dict[str, Value] = {}
+    if show == "grads":
+        wanted = {n: node for n, node in nodes.items() if getattr(node, "requires_grad", False)}
+        try:
+            seed = np.ones_like(results[0]._data)
+            found = graph.backward_pass(results[0], seed, wanted.values())
+        except GradientError as error:
+            notes.append(one_line(f"no gradient: {error}", 200))
+            found = {}
+        for name, node in wanted.items():
+            if node in found:
+                gradients[name] = Value(None, (), {}, found[node])
+                gradients[name].name, gradients[name].of = f"d{name}", name
+                arrays[f"d{name}"] = found[node]
+    return d._replace(gradients=gradients), arrays
 
 
 def without_gradient(results: list[Any]) -> str:
     """Why there is no backward pass, if there is none."""
     if len(results) > 1:
         return "no gradient: there are several results"
-    if not results[0].requires_grad:
-        return "no gradient: nothing here requires one"
+    if results[0].op is None or not results[0].requires_grad:
+        return "no gradient: nothing here was computed from what requires one, or under no_grad"
     if results[0]._data.size != 1:
         return f"no gradient: {describe(results[0])} is no scalar"
     return ""
 
 
-def cards_of(
-    results: list[Any], program: Program, show: str, marks: Any, notes: list[str]
-) -> tuple[list[Card], list[str]]:
-    """The cards of a program."""
-    d = program._derivation
-    places = places_of(d)
-    text = {row.name: row.text for row in program.lines}
-    rows = Rows(d, places, text, show != "values")
-    arrays, terms = arrays_of(program, rows, show)
-    parents = [place.parents for place in places]
-    late = [is_parameter(place.value) for place in places]
-    spine = spine_of(parents, late)
-    roles = roles_of(d, places, spine)
-    cards = []
-    for i, (value, above, same) in enumerate(places):
-        name = str(value.name)
-        slope = rows.slopes[i]
-        array = None if same is not None else arrays.get(name)
-        gradient = gradient_of(slope, value, arrays) if same is None else terms.get(i)
-        last = value is d.loss and same is None
-        if last and show == "grads" and d.gradients:
-            gradient = np.ones_like(arrays[name])
-        marked = marks.get(f"d{name}") if same is None else None
-        said = [] if same is not None else notes_of(rows, i, show == "grads")
-        card = Card(
-            name=name,
-            shape=size_text(value.shape),
-            role=roles[i],
-            scope="" if same is not None or roles[i] in ("input", "target") else scope_of(value),
-            uses=len(rows.users[i]),
-            formula=text.get(name, ""),
-            comment=sizes_text(value) if value.op else "",
-            value=array,
-            gradient=gradient,
-            parents=above,
-            spine=spine[i],
-            carries=tuple(dict.fromkeys(rows.carries[i])),
-            backward=tuple(rows.on[i]),
-            notes=tuple(said),
-            faults=(*faults_of(name, array), *faults_of(f"d{name}", gradient)),
-            line=name,
-            slope=str(slope.name) if isinstance(slope, Value) else f"d{name}" if last else "",
-            caption=caption_of(name, slope),
-            total=rows.totals.get(i, ()),
-            same=same,
-            mark=marked,
-        )
-        cards.append(card)
-    return cards, notes + overwritten(results[-1], d, arrays)
-
-
-def shown(results: list[Any], show: str) -> tuple[str, list[str]]:
+def shown(results: list[Any], show: str, why: str) -> tuple[str, list[str]]:
     """What is shown, and why no gradient is."""
-    why = without_gradient(results)
     if show == "auto":
         if not why and all(node.grad is None for node in reached(results[0])):
             why = "no gradient yet: call backward()"
@@ -151,27 +135,49 @@ def reached(loss: Any) -> Iterator[Any]:
         yield from (node.args[i] for i in node.needs)
 
 
-def with_lines(cards: list[Card], loss: Any) -> list[Card]:
-    """Cards of ops with the lines of the backward pass, where these speak of the same values."""
-    try:
-        with np.errstate(all="ignore"):
-            program = derive(loss)
-    except TinygradMLPError:  # then the picture does without
-        return cards
-    at = {card.name: k for k, card in enumerate(cards)}
-    known = {*at, *(f"d{name}" for name in at)}
-    users: dict[int, list[int]] = defaultdict(list)
-    for k, card in enumerate(cards):
-        for p in card.carries:
-            users[p].append(k)
-    found = list(cards)
-    for line in program.lines:
-        x = at.get(line.of, -1)
-        if len(users[x]) == 1 and line.name == f"d{line.of}" and known.issuperset(line.args):
-            (k,) = users[x]
-            row = Row(x, line.name, f"{line.name} = {line.text}", size_text(line.shape))
-            found[k] = found[k]._replace(backward=(*found[k].backward, row))
-    return found
+def cards_of(
+    d: Derivation, show: str, marks: Any, numbers: Callable[["Rows"], dict[Any, Any]]
+) -> list[Card]:
+    """The cards of a derivation."""
+    places = places_of(d)
+    printer = Printer()
+    text = {str(v.name): printer.definition(v)[0] for v in d.lines}
+    rows = Rows(d, places, text, show != "values")
+    arrays = {} if show == "shapes" else numbers(rows)
+    spine = spine_of([place.parents for place in places], [is_parameter(p.value) for p in places])
+    roles = roles_of(d, places, spine)
+    cards = []
+    for i, (value, above, same) in enumerate(places):
+        name, slope = str(value.name), rows.slopes[i]
+        card = Card(
+            name=name,
+            shape=size_text(value.shape),
+            role=roles[i],
+            formula=text.get(name, ""),
+            comment=sizes_text(value) if value.op else "",
+            gradient=gradient_of(i, rows, arrays),
+            parents=above,
+            spine=spine[i],
+            carries=tuple(dict.fromkeys(rows.carries[i])),
+            backward=tuple(rows.on[i]),
+            line=name,
+            slope=str(slope.name) if isinstance(slope, Value) else "",
+            caption=caption_of(name, slope),
+            same=same,
+        )
+        if value is d.loss and show == "grads" and d.gradients:
+            card = card._replace(gradient=np.ones_like(arrays[name]), slope=f"d{name}")
+        if same is None:
+            card = card._replace(
+                value=arrays.get(name),
+                scope="" if roles[i] in ("input", "target") else scope_of(value),
+                uses=len(rows.users[i]),
+                notes=tuple(notes_of(rows, i, show == "grads")),
+                mark=marks.get(f"d{name}"),
+            )
+        faults = (*faults_of(name, card.value), *faults_of(f"d{name}", card.gradient))
+        cards.append(card._replace(faults=faults))
+    return cards
 
 
 # --- which cards there are ------------------------------------------------------------------------
@@ -184,8 +190,10 @@ def places_of(d: Derivation) -> list[Place]:
     """
     places: list[Place] = []
     at: dict[int, int] = {}
+    read: set[int] = set()  # by the backward pass alone, for its shape
     for v in d.lines:
         if v.backward:
+            read.update(map(id, reads(v)))
             continue
         above = []
         for r in reads(v):
@@ -198,7 +206,9 @@ def places_of(d: Derivation) -> list[Place]:
                 above.append(first)
         at[id(v)] = len(places)
         places.append(Place(v, tuple(above)))
-    return places
+    return places + [
+        Place(v) for v in d.inputs if id(v) not in read.union(at)
+    ]  # leaves, as results
 
 
 def roles_of(d: Derivation, places: list[Place], spine: list[int | None]) -> list[str]:
@@ -206,47 +216,41 @@ def roles_of(d: Derivation, places: list[Place], spine: list[int | None]) -> lis
     start = len(places) - 1
     while (above := spine[start]) is not None:
         start = above
-    ends = {*range(len(places))} - {p for place in places for p in place.parents}
+    used = {p for place in places for p in place.parents}
     targets = {id(v) for place in places if place.parents for v in targets_of(place.value)}
     roles = []
     for i, (v, _, _) in enumerate(places):
         if v.op is not None:
             last = "loss" if d.gradients or not v.shape else "result"
-            roles.append(last if i in ends else "")
+            roles.append("" if i in used else last)
         elif is_parameter(v):
             roles.append("parameter")
         elif id(v) in targets:
             roles.append("target")
         else:
-            roles.append(
-                "constant" if v.unnamed and (i != start or v.dtype.kind != "f") else "input"
-            )
+            inner = v.unnamed and (i != start or v.dtype.kind != "f")
+            roles.append("constant" if inner else "input")
     return roles
+
+
+def inside(v: Value) -> Iterator[Value]:
+    """The ops that stand together in the line of `v`, last first."""
+    stack = [v]
+    while stack:
+        yield (u := stack.pop())
+        stack += [a for a in u.args if isinstance(a, Value) and a.name is None]
 
 
 def scope_of(v: Value) -> str:
     """The group that a line stands in: that of its last op, or of one before that in the line."""
-    stack = [v]
-    while stack:
-        u = stack.pop()
-        scope = getattr(u.node, "scope", None)
-        if scope:
-            return one_line(scope)
-        stack += [a for a in u.args if isinstance(a, Value) and a.name is None]
-    return ""
+    return next((one_line(u.node.scope) for u in inside(v) if getattr(u.node, "scope", None)), "")
 
 
 def targets_of(v: Value) -> Iterator[Value]:
     """What a prediction is compared with in the definition of `v`."""
-    stack = [v]
-    while stack:
-        u = stack.pop()
-        hints = hints_of(u.op)
-        for i, a in enumerate(u.args):
-            if isinstance(a, Value) and a.name is None:
-                stack.append(a)
-            elif isinstance(a, Value) and i < len(hints) and hints[i] in TARGETS:
-                yield a
+    for u in inside(v):
+        named_args = zip(u.args, hints_of(u.op))
+        yield from (a for a, hint in named_args if hint in TARGETS and isinstance(a, Value))
 
 
 # --- the lines of the backward pass ---------------------------------------------------------------
@@ -261,106 +265,107 @@ class Rows:
         self.d, self.places, self.text = d, places, text
         n = len(places)
         self.users: list[list[int]] = [[] for _ in range(n)]  # of the first card of each value
-        self.seen_at: list[dict[int, int]] = [{} for _ in range(n)]  # user -> the card beside it
+        self.beside: dict[tuple[int, int], int] = {}  # value, user -> the card of it that it reads
         for i, place in enumerate(places):
             for p in place.parents:
                 main = places[p].same
                 main = p if main is None else main
                 self.users[main].append(i)
-                self.seen_at[main][i] = p
+                self.beside[main, i] = p
         self.slopes = [d.gradients.get(str(p.value.name)) if backward else None for p in places]
         self.on: list[list[Row]] = [[] for _ in range(n)]
         self.carries: list[list[int]] = [[] for _ in range(n)]
-        self.totals: dict[int, tuple[Row, ...]] = {}
-        self.terms: dict[int, list[Value]] = {}  # chip, or first card of a parameter -> its terms
+        self.terms: dict[int, list[Value]] = {}  # chip, or first card of a value -> its terms
         if backward:
             self.sources = sources_of(d)
             self.fill()
 
     def fill(self) -> None:
-        """Put every line on its card."""
-        made: dict[int, list[tuple[int, Row, list[Value]]]] = defaultdict(list)
+        """Put every line on its card, in the order of the program, steps before what reads them."""
+        order = {id(v): k for k, v in enumerate(self.d.lines)}
+        found = []
         for x, slope in enumerate(self.slopes):
             if slope is not None and self.places[x].same is None and self.users[x]:
-                for entry in self.entries(x, slope):
-                    made[id(slope)].append(entry)
-        home: dict[int, int] = {}  # a step on the way -> the card of the first line that reads it
-        for v in reversed(self.d.lines):
-            if id(v) in home:
-                step = Row(None, str(v.name), f"{v.name} = {self.text[str(v.name)]}", sizes_text(v))
-                made[id(v)].append((home[id(v)], step, [v]))
-            for i, row, values in reversed(made.pop(id(v), [])):
-                self.on[i].append(row)
-                for r in (r for value in values for r in named(value, v)):
-                    if r.backward and not r.of:
-                        home[id(r)] = i
-        for entries in made.values():  # gradients that are numbers
-            for i, row, _ in entries:
-                self.on[i].append(row)
-        for rows in self.on:
-            rows.reverse()
+                found += [(order.get(id(slope), -1), *entry) for entry in self.entries(x, slope)]
+        said: set[int] = set()
+        for _, user, row, stack in sorted(found, key=lambda e: (e[0], e[2].parent is not None)):
+            steps = []
+            while stack:
+                r = stack.pop()
+                if r.backward and not r.of and id(r) not in said:
+                    said.add(id(r))
+                    steps.append(r)
+                    stack += reads(r)
+            steps.sort(key=lambda v: order[id(v)])
+            self.on[user] += [*(self.row(v) for v in steps), row]
+
+    def row(self, v: Value, parent: int | None = None, comment: str = "") -> Row:
+        """A line as it is."""
+        name = str(v.name)
+        return Row(parent, name, f"{name} = {self.text[name]}", comment or sizes_text(v))
 
     def entries(self, x: int, slope: Any) -> Iterator[tuple[int, Row, list[Value]]]:
-        """The card, the row and the values of every term of the gradient of card `x`."""
+        """For every term of the gradient of card `x` its card, its row, and what it reads."""
         name, users = str(self.places[x].value.name), self.users[x]
-        if isinstance(slope, Number):
-            self.carries[users[-1]].append(x)
-            yield users[-1], Row(x, "", f"d{name} = {slope.number:g}"), []
-            return
-        if slope.of != name:  # one array for two values
-            owner = next((user for user in users if self.slopes[user] is slope), users[-1])
-            self.carries[owner].append(x)
-            yield owner, Row(x, str(slope.name), f"d{name} = {slope.name}"), []
-            return
-        line = f"{slope.name} = {self.text[str(slope.name)]}"
-        shares = self.shares(x, slope)
-        if len(shares) < 2:
-            owner = next(iter(shares), users[-1])
+        if (
+            isinstance(slope, Value) and slope.of == name and slope.op is None
+        ):  # of what is too large for lines
             for user in users:
-                if user == owner or id(self.slopes[user]) in self.sources[id(slope)]:
-                    self.carries[user].append(x)
-            yield owner, Row(x, str(slope.name), line, sizes_text(slope)), [slope]
+                self.carries[user] += [self.beside[x, user]] * (self.slopes[user] is not None)
             return
-        steps = [
-            Row(None, str(v.name), f"{v.name} = {self.text[str(v.name)]}", "a part of the sum")
-            for v in addends(slope)[1]
-        ]
-        self.totals[x] = (*steps[::-1], Row(None, str(slope.name), line, "the sum"))
-        printer = Printer()
-        count = sum(map(len, shares.values()))
-        k = 0
+        shares = {} if isinstance(slope, Number) or slope.of != name else self.shares(x, slope)
+        if len(shares) > 1:
+            yield from self.terms_of(x, slope, shares)
+            return
+        owner, carriers, read = next(iter(shares), users[-1]), [], []
+        if isinstance(slope, Number):
+            row = Row(x, "", f"d{name} = {slope.number:g}")
+        elif slope.of != name:  # one array for two values
+            owner = next((user for user in users if self.slopes[user] is slope), owner)
+            row = Row(x, str(slope.name), f"d{name} = {slope.name}")
+        else:
+            row, read = self.row(slope, x), reads(slope)
+            carriers = [u for u in users if id(self.slopes[u]) in self.sources[id(slope)]]
+        for user in {owner, *carriers}:
+            self.carries[user].append(x)
+        yield owner, row, read
+
+    def terms_of(
+        self, x: int, slope: Value, shares: dict[int, list[Value]]
+    ) -> Iterator[tuple[int, Row, list[Value]]]:
+        """The rows of a gradient of which several cards hold a term, and of the sum."""
+        for step in addends(slope)[1][::-1]:
+            yield x, self.row(step, comment="a part of the sum"), []
+        yield x, self.row(slope, comment="the sum"), []
+        count, k = sum(map(len, shares.values())), 0
         for user, terms in shares.items():
-            beside = self.seen_at[x][user]
-            self.carries[user].append(beside)
-            self.terms[beside] = terms
-            sum_text = " + ".join(printer.text(term, 5) for term in terms)
-            which = ", ".join(str(k + 1 + i) for i in range(len(terms)))
+            chip = self.beside[x, user]
+            self.carries[user].append(chip)
+            self.terms[chip] = terms
+            which = f"term {', '.join(str(k + 1 + i) for i in range(len(terms)))} of {count}"
             k += len(terms)
-            sizes = sizes_text(terms[0]) if len(terms) == 1 and not terms[0].name else ""
-            comment = ", ".join(filter(None, (sizes, f"term {which} of {count}")))
-            yield user, Row(beside, str(slope.name), f"{slope.name} += {sum_text}", comment), terms
+            if len(terms) == 1 and not terms[0].name and (sizes := sizes_text(terms[0])):
+                which = f"{sizes}, {which}"
+            text = " + ".join(Printer().text(term, 5) for term in terms)
+            read = [r for term in terms for r in named(term, slope)]
+            yield user, Row(chip, str(slope.name), f"{slope.name} += {text}", which), read
 
     def shares(self, x: int, slope: Value) -> dict[int, list[Value]]:
         """The terms of a gradient by the card that each comes from; {} if that is not clear."""
+        users = self.users[x]
+        if len(users) == 1:
+            return {users[0]: [slope]}
         found: dict[int, list[Value]] = {}
-        if len(self.users[x]) == 1:
-            return {self.users[x][0]: [slope]}
         for term in addends(slope)[0]:
-            read: set[int] = set()
-            for r in named(term, slope):
-                read |= self.through(r)
-            owners = [u for u in self.users[x] if id(self.slopes[u]) in read] or [
-                u for u in self.users[x] if not isinstance(self.slopes[u], Value)
+            read = made_from(named(term, slope), self.sources)
+            owners = [u for u in users if id(self.slopes[u]) in read] or [
+                u for u in users if not isinstance(self.slopes[u], Value)
             ]
             alike = [self.likeness(user, read) for user in owners]
             if not alike or alike.count(max(alike)) > 1:
                 return {}
             found.setdefault(owners[alike.index(max(alike))], []).append(term)
         return found
-
-    def through(self, r: Value) -> set[int]:
-        """What a term reads with `r`: it, or what a step on the way was made from."""
-        return self.sources[id(r)] if r.backward and not r.of else {id(r)}
 
     def likeness(self, user: int, read: set[int]) -> tuple[int, bool]:
         """How much of what a term reads stands on a card; and whether its gradient is its own."""
@@ -374,15 +379,18 @@ def named(v: Value, besides: Value) -> list[Value]:
     return [v] if v.name is not None and v is not besides else reads(v)
 
 
+def made_from(values: list[Value], sources: dict[int, set[int]]) -> set[int]:
+    """The values, and in place of steps on the way what these are made from."""
+    steps = [v for v in values if v.backward and not v.of]
+    return {id(v) for v in values if v not in steps}.union(*(sources[id(v)] for v in steps))
+
+
 def sources_of(d: Derivation) -> dict[int, set[int]]:
     """For each line of the backward pass what it is made from, through steps."""
     sources: dict[int, set[int]] = {}
     for v in d.lines:
         if v.backward:
-            found: set[int] = set()
-            for r in reads(v):
-                found |= sources[id(r)] if r.backward and not r.of else {id(r)}
-            sources[id(v)] = found
+            sources[id(v)] = made_from(reads(v), sources)
     return sources
 
 
@@ -417,53 +425,45 @@ def sizes_text(v: Value) -> str:
     return size_text(v.shape) if v.backward else ""
 
 
+SIGNS = {np.matmul: "@", np.add: "+"}
+
+
 def sizes(v: Any, depth: int) -> str:
     """The shapes in place of the names: 3×2 @ 2×4 + 4."""
-    if v.op in SIGNS and (v.name is None or depth == 6) and depth:
-        left, right = v.args
-        if isinstance(left, Value) and isinstance(right, Value):
-            texts = [sizes(a, depth - 1) for a in (left, right)]
-            if v.op is np.matmul or "@" in texts[0] + texts[1]:
-                return f" {SIGNS[v.op]} ".join(
-                    f"({text})" if v.op is np.matmul and " " in text else text for text in texts
-                )
+    inner = depth == 6 or (v.name is None and depth)
+    if v.op in SIGNS and inner and all(isinstance(a, Value) for a in v.args):
+        texts = [sizes(a, depth - 1) for a in v.args]
+        if v.op is np.matmul:
+            texts = [f"({text})" if " " in text else text for text in texts]
+        if v.op is np.matmul or "@" in "".join(texts):
+            return f" {SIGNS[v.op]} ".join(texts)
     return size_text(v.shape)
-
-
-SIGNS = {np.matmul: "@", np.add: "+"}
 
 
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def arrays_of(program: Program, rows: Rows, show: str) -> tuple[dict[str, Any], dict[int, Any]]:
-    """The arrays of inputs and lines by name, and the terms of the gradients of chips by place."""
-    if show == "shapes":
-        return {}, {}
-    d = program._derivation
-    names: dict[int, list[str]] = {}
-    extra: list[Value] = []  # terms have no lines of their own in the program
+def arrays_of(program: Program, rows: Rows) -> dict[Any, Any]:
+    """The arrays of inputs and lines by name, and of chips, by place, their terms of gradients."""
+    extra: dict[int, Value] = {}  # terms have no lines of their own in the program
     for i, terms in rows.terms.items():
         if rows.places[i].same is not None:
-            names[i] = []
-            for k, term in enumerate(terms):
-                if term.name is None:
-                    term, unnamed = Value(term.op, term.args, term.kwargs, term), term
-                    term.name, term.backward = f"term {k} beside {i}", unnamed.backward
-                    extra.append(term)
-                names[i].append(str(term.name))
-    whole = Program(d._replace(lines=[*d.lines, *extra])) if extra else program
-    arrays = whole.values()
-    return arrays, {
-        i: np.broadcast_to(sum(arrays[name] for name in group), rows.places[i].value.shape)
-        for i, group in names.items()
-    }
+            whole = functools.reduce(lambda a, b: Value(np.add, (a, b), {}, a), terms)
+            extra[i] = Value(np.copy, (whole,), {}, whole)
+            extra[i].name, extra[i].backward = f"term beside {i}", True
+    if extra:
+        program = Program(rows.d._replace(lines=[*rows.d.lines, *extra.values()]))
+    arrays: dict[Any, Any] = dict(program.values())
+    for i, v in extra.items():
+        arrays[i] = np.broadcast_to(arrays[str(v.name)], rows.places[i].value.shape)
+    return arrays
 
 
-def gradient_of(slope: Any, value: Value, arrays: dict[str, Any]) -> Any:
-    """The array of a gradient, if it is shown."""
-    if slope is None or not arrays:
-        return None
+def gradient_of(i: int, rows: Rows, arrays: dict[Any, Any]) -> Any:
+    """The array of a gradient, if it is shown; of a chip, its term."""
+    (value, _, same), slope = rows.places[i], rows.slopes[i]
+    if same is not None or slope is None or not arrays:
+        return arrays.get(i)
     if isinstance(slope, Number):
         return np.full(value.shape, slope.number, value.dtype)
     return arrays[str(slope.name)]
@@ -471,31 +471,28 @@ def gradient_of(slope: Any, value: Value, arrays: dict[str, Any]) -> Any:
 
 def caption_of(name: str, slope: Any) -> str:
     """What stands above a gradient: dy; of another value with the same gradient, dF = dy."""
-    if not isinstance(slope, Value) or slope.of == name:
-        return getattr(slope, "name", None) or f"d{name}"
-    return f"d{name} = {slope.name}"
+    if not isinstance(slope, Value):
+        return f"d{name}"
+    return str(slope.name) if slope.of == name else f"d{name} = {slope.name}"
 
 
-def notes_of(rows: Rows, i: int, grads: bool) -> list[str]:
+def notes_of(rows: Rows, i: int, grads: bool) -> Iterator[str]:
     """What must be said about one card."""
     v = rows.places[i].value
-    said = []
     if v.node is not None and rows.users[i]:
         user = rows.places[rows.users[i][0]].value.node
         if user is not None and graph.changed_at(v.node) > user.index:
-            said.append("overwritten since it was used")
+            yield "overwritten since it was used"
     if grads and v.op is None and is_parameter(v) and str(v.name) not in rows.d.gradients:
-        said.append("no gradient reaches it")
-    return said
+        yield "no gradient reaches it"
 
 
-def overwritten(loss: Any, d: Derivation, arrays: dict[str, Any]) -> list[str]:
+def overwritten(loss: Any, v: Value, cards: list[Card]) -> list[str]:
     """Whether the numbers are other ones than those that were recorded, in words."""
-    name = str(d.loss.name)
-    new = arrays.get(name)
+    new = next(card.value for card in cards if card.line == v.name)
     if new is None or np.allclose(loss._data, new, rtol=1e-5, atol=0, equal_nan=True):
         return []
     return [
-        f"arrays were overwritten since {clean(name)} was computed: "
+        f"arrays were overwritten since {clean(v.name)} was computed: "
         f"all numbers here are computed afresh from what they hold now"
     ]

@@ -380,14 +380,14 @@ def picture(
     """The SVG, the ids in it that belong to each line, and what must be said."""
     marks = getattr(check, "marks", {})
     causes = check.causes if marks else ()
-    cards, said = line_cards(loss, "grads", marks, program)
+    cards, said = line_cards([loss], "grads", marks, program)
     notes = [{"text": text, "fault": True} for text in said]
     for cause in causes:
         if not told_at(cause, check):
             text = f"{cause.line}: " * bool(cause.line) + cause.text
             notes.append({"text": text, "fault": True})
     if len(cards) > NUMBERED:
-        cards, _ = line_cards(loss, "shapes", marks, program)
+        cards, _ = line_cards([loss], "shapes", marks, program)
     try:
         if len(cards) > LIMIT:
             raise RenderError(f"it would have {len(cards):,} cards.")
