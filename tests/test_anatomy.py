@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_cards import contrast
-from tinygrad_mlp import MLP, Linear, ManualMLP, Sequential, Tanh, anatomy, cards, draw_anatomy
+from tests.test_styling import contrast
+from tinygrad_mlp import MLP, Linear, ManualMLP, Sequential, Tanh, anatomy, draw_anatomy, styling
 from tinygrad_mlp.anatomy import HEIGHT, WIDTH, skew_of
 from tinygrad_mlp.errors import RenderError
 
@@ -120,7 +120,7 @@ def test_every_number_of_a_small_network_stands_on_its_box_and_in_full_in_its_to
         for i, array in enumerate(arrays):
             for at, v in np.ndenumerate(array):
                 place = ", ".join(map(str, at))
-                assert found[f"{name}[{i}][{place}] = {v:.6g}"] == cards.number_text(v.item())
+                assert found[f"{name}[{i}][{place}] = {v:.6g}"] == styling.number_text(v.item())
     assert not any(text and text.startswith("A[1][1, ") for text in found)  # behind sample 0
 
 
@@ -212,12 +212,12 @@ def test_what_is_not_finite_is_a_fault():
     net.W[0][0, 0] = np.nan
     net.B[0][1] = np.inf
     found = {b.get("tooltip"): b for b in boxes(draw_anatomy(net).source)}
-    assert found["W[0][0, 0] = nan"]["fillcolor"] == cards.FAULT_GROUND
-    assert found["B[0][1] = inf"]["fontcolor"] == cards.FAULT
+    assert found["W[0][0, 0] = nan"]["fillcolor"] == styling.FAULT_GROUND
+    assert found["B[0][1] = inf"]["fontcolor"] == styling.FAULT
     large = trained([64, 64, 1])
     large.W[0].data[0, 0] = np.nan
     fills = [b.get("fillcolor") for b in boxes(draw_anatomy(large).source)]
-    assert fills.count(cards.FAULT) == 1
+    assert fills.count(styling.FAULT) == 1
 
 
 class Elsewhere:
@@ -280,15 +280,15 @@ def test_everything_lies_on_the_page_and_no_text_is_smaller_than_11_pixels(kind)
 
 @pytest.mark.parametrize("kind", NETS)
 def test_text_can_be_read_by_day_and_by_night(kind):
-    grounds = {cards.GROUND, cards.GROUP}
+    grounds = {styling.GROUND, styling.GROUP}
     for box in boxes(draw_anatomy(NETS[kind]()).source):
         if not box["label"]:
             continue
-        ink = box.get("fontcolor", cards.INK)
+        ink = box.get("fontcolor", styling.INK)
         for ground in {box["fillcolor"]} if "fillcolor" in box else grounds:
             assert contrast(ink, ground) >= 4.5, box
-            night = ink if ink == cards.GROUND else cards.NIGHT.get(ink, ink)
-            assert contrast(night, cards.NIGHT.get(ground, ground)) >= 4.5, box
+            night = ink if ink == styling.GROUND else styling.NIGHT.get(ink, ink)
+            assert contrast(night, styling.NIGHT.get(ground, ground)) >= 4.5, box
 
 
 def corners(svg):

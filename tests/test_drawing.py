@@ -25,7 +25,8 @@ from tinygrad_mlp import (
     scope,
     softmax,
 )
-from tinygrad_mlp.drawing import draw, svg_ids, to_dot
+from tinygrad_mlp.charting import svg_ids, to_dot
+from tinygrad_mlp.drawing import draw
 from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.linewise import line_cards
 from tinygrad_mlp.values import clean

@@ -16,9 +16,9 @@ PACKAGE = Path(tinygrad_mlp.__file__).parent
 
 # A module may import from the rows above its own, not from its own row.
 LAYERS = (
-    ("console", "errors", "formatting", "cards"),
-    ("showing", "primitives", "serving"),
-    ("ops",),
+    ("console", "errors", "formatting", "styling"),
+    ("showing", "tables", "primitives", "serving"),
+    ("ops", "cards"),
     ("functional", "elementary", "shaping"),
     ("reductions", "linear_algebra"),
     ("graph",),
@@ -31,8 +31,8 @@ LAYERS = (
     ("lengths", "looping"),
     ("arranging",),
     ("deriving",),
-    ("assembling", "rendering", "rounding", "running"),
-    ("folding", "linewise"),
+    ("assembling", "rendering", "rounding", "running", "sharing"),
+    ("folding", "linewise", "charting"),
     ("judging",),
     ("probing",),
     ("subjects", "simulating", "sifting"),

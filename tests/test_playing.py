@@ -9,14 +9,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_cards import contrast
+from test_styling import contrast
 
 from tinygrad_mlp import (
     MLP,
     SGD,
     GradientError,
     Tensor,
-    cards,
     derive,
     grad,
     mse,
@@ -24,6 +23,7 @@ from tinygrad_mlp import (
     playing,
     relu,
     softmax,
+    styling,
 )
 from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.linewise import line_cards
@@ -173,7 +173,7 @@ def test_an_array_of_many_numbers_is_a_map_with_figures():
     a[0, 0] = np.nan
     stored = playing.table(a)
     assert stored["s"] == (20, 20)
-    assert (len(stored["h"]), len(stored["h"][0])) == (cards.HEAT, cards.HEAT)
+    assert (len(stored["h"]), len(stored["h"][0])) == (styling.HEAT, styling.HEAT)
     assert stored["h"][0][0] == "nan"
     assert stored["f"][1] == "1 to 4e2"
 
@@ -296,7 +296,7 @@ def test_every_text_can_be_read_on_its_ground(colors, texts, grounds):
 def test_numbers_can_be_read_on_their_tints():
     assert "color:#111827" in STYLE
     for v in (1.0, -1.0):
-        assert contrast("#111827", cards.tint(v, 1.0)) >= 4.5
+        assert contrast("#111827", styling.tint(v, 1.0)) >= 4.5
     assert contrast("#b00020", "#fde8ea") >= 4.5
 
 

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .cards import (
+from .errors import RenderError
+from .formatting import describe, name_of
+from .manual import ManualMLP
+from .nn import Linear, Sequential, title
+from .styling import (
     CLASS,
     DATA,
     FAULT,
@@ -33,10 +37,6 @@ from .cards import (
     text_width,
     tint,
 )
-from .errors import RenderError
-from .formatting import describe, name_of
-from .manual import ManualMLP
-from .nn import Linear, Sequential, title
 from .tensor import plain
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cards import Card, figure, spine_of
+from .cards import Card, spine_of
 from .errors import RenderError
 from .formatting import nearest
+from .styling import figure
 
 __all__ = ["Folded", "fold"]
 

@@ -15,23 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from .cards import (
-    COLUMNS,
-    MINUS,
-    NUMBERS,
-    PLUS,
-    block_means,
-    figures,
-    number_text,
-)
+from .charting import svg_ids, to_dot
 from .deriving import Program, derive
-from .drawing import LIMIT, checkable, svg_ids, to_dot, with_causes
+from .drawing import LIMIT, checkable, with_causes
 from .errors import RenderError
 from .explaining import evaluated, explained
 from .formatting import describe
 from .linewise import line_cards
 from .printing import ATOM, INFIX, Printer, shape_comment
 from .reasons import reasons
+from .styling import COLUMNS, MINUS, NUMBERS, PLUS, block_means, figures, number_text
 from .tensor import Tensor
 from .values import Value
 
@@ -139,7 +132,7 @@ def play(loss: Any, path: str | os.PathLike[str] | None = None, check: Any = Non
     if not isinstance(loss, Tensor):
         raise RenderError(f"play: a loss is played, a Tensor, not {describe(loss)[:60]}.")
     if check is not None:
-        checkable("play", loss, check)
+        checkable("play", [loss], check)
     if path is not None:
         path = fitting(path)  # said before the work is done
     loss._seed(call="play()")  # complains where there is nothing to play

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .cards import COLUMNS, GROUND, NUMBERS, ON_TINT, figures, number_text, size_text, tint
 from .formatting import name_of
+from .styling import COLUMNS, GROUND, NUMBERS, ON_TINT, figures, number_text, size_text, tint
 
 __all__ = ["html_of"]
 
