@@ -25,10 +25,32 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from graphs import ALL_STEPS, arrays_for, build
+from calls import CALLS
+from graphs import ALL_STEPS, SHAPES, arrays_for, build
+from mistakes import by_hand, right_passes  # noqa: F401  # they enter themselves in the table
+from mistakes.registry import PASSES
 
-from tinygrad_mlp import MLP, Tensor, TinygradMLPError, cli, derive, draw, mse, no_grad, play, scope
+from tinygrad_mlp import (
+    MLP,
+    SGD,
+    Adam,
+    Tensor,
+    TinygradMLPError,
+    cli,
+    compare,
+    derive,
+    draw,
+    grad,
+    jit,
+    mse,
+    no_grad,
+    play,
+    scope,
+)
+from tinygrad_mlp.console import finite
 from tinygrad_mlp.data import load_csv
+from tinygrad_mlp.errors import RenderError
+from tinygrad_mlp.graph import toposort
 from tinygrad_mlp.primitives import PRIMITIVES
 from tinygrad_mlp.reductions import interval
 from tinygrad_mlp.saving import load, save
@@ -99,9 +121,109 @@ def slopes(seed: int, arrays: Any, leaves: Any, rng: Rng) -> None:
         warnings.simplefilter("ignore")
         fine, coarse = ((along(h) - along(-h)) / (2 * h) for h in (1e-6, 1e-5))
     slope = sum(float(np.sum(w.grad * way[w.name])) for w in leaves if w.grad is not None)
+    require_slope(slope, fine, coarse, "slope")
+
+
+def compiled(rng: Rng) -> None:
+    """A random graph without a graph: as a function of its source, and as a program of jit."""
+    seed, n = int(rng.integers(2**31)), int(rng.integers(2, 6))
+    arrays = arrays_for(seed, n)
+    first = pick(rng, list(ALL_STEPS))
+    given = [Tensor(arrays["x"], name="x")]  # names without brackets: each is an argument
+    given += [Tensor(arrays[name], True, re.sub(r"\W", "", name)) for name in SHAPES]
+    with np.errstate(all="ignore"):
+        loss, _ = build(seed, arrays, first, given)
+        loss.backward()
+        program, names = derive(loss), {}
+        exec(program.source(), names)
+        of_name = {t.name: t for t in given}
+        if all(name in of_name for name in program.inputs):
+            found = names["backward"](*(of_name[name].data for name in program.inputs))
+            found = found if len(program.results) > 1 else [found]
+            for name, g in zip(program.results, found, strict=True):
+                near(g, of_name[name].grad, f"source of {seed}: d{name}")
+        params = [Tensor(arrays[name].copy(), True, name) for name in SHAPES]
+        kind = pick(rng, [None, lambda p: SGD(p, 0.01, momentum=0.9), lambda p: Adam(p, 0.01)])
+        optimizer = kind and kind(params)
+        run = jit(lambda x: build(seed, arrays, first, [x, *params])[0], optimizer)
+        twins = [Tensor(arrays[name].copy(), True, name) for name in SHAPES]
+        other = kind and kind(twins)
+        for x in (arrays["x"], arrays["x"] * 0.9, arrays["x"]):
+            value = run(x)
+            for p in twins:
+                p.grad = None
+            loss = build(seed, arrays, first, [Tensor(x, name="x"), *twins])[0]
+            loss.backward()
+            near(value, loss.data, f"jit of {seed}: loss")
+            for p, q in zip(params, twins):
+                require((p.grad is None) == (q.grad is None), f"jit of {seed}: {p.name}")
+                if q.grad is not None:
+                    near(p.grad, q.grad, f"jit of {seed}: d{p.name}")
+            if other:
+                other.step()
+
+
+def near(a: Any, b: Any, what: str, far: float = 1e-8) -> None:
+    """Equal up to rounding of a long computation; what is not finite is nowhere in particular."""
+    size = np.max(np.abs(b), where=np.isfinite(b), initial=1)
+    if np.isfinite(b).all() and size < 1e8:
+        np.testing.assert_allclose(a, b, rtol=far, atol=far * size, err_msg=what)
+
+
+def functions(rng: Rng) -> None:
+    """A function of NumPy with any arguments: value, gradient, derivation, second derivative."""
+    kind = pick(rng, list(CALLS))
+    what, f, arrays = CALLS[kind](rng)
+    what = f"{kind}: {what} of {[a.shape for a in arrays]}"
+    tensors = [Tensor(a, True, n) for a, n in zip(arrays, "abc")]
+    plain, got = outcome(lambda: f(*arrays)), outcome(lambda: f(*tensors))
+    if isinstance(got, Exception):
+        usual = isinstance(got, TinygradMLPError) or isinstance(plain, Exception)
+        require(usual and str(got).strip(), f"{what}: {got!r}; NumPy: {plain!r}")
+        return
+    if isinstance(plain, Exception):
+        return
+    require(type(got) is Tensor, f"{what}: {type(got)}")
+    np.testing.assert_allclose(got.data, plain, rtol=1e-9, atol=1e-11, err_msg=what)
+    if not got.requires_grad or not got.size:
+        return
+    g, ways = rng.normal(size=got.shape), [rng.normal(size=a.shape) for a in arrays]
+
+    def slope(moved: Any, h: float) -> Any:
+        """Along `ways`, of the gradient: what the second derivative should be."""
+        shifted = [Tensor(a + h * v, True) for a, v in zip(moved, ways)]
+        with np.errstate(all="ignore"):
+            grads = grad((f(*shifted) * g).sum(), shifted, allow_unused=True)
+        return sum(np.nansum(d * v) for d, v in zip(grads, ways) if d is not None)
+
+    def value(h: float) -> Any:
+        with np.errstate(all="ignore"):
+            return np.nansum(f(*(a + h * v for a, v in zip(arrays, ways))) * g)
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        first = [(value(h) - value(-h)) / (2 * h) for h in (1e-6, 1e-5)]
+        second = [(slope(arrays, h) - slope(arrays, -h)) / (2 * h) for h in (1e-6, 1e-5)]
+        require_slope(slope(arrays, 0.0), *first, f"{what}: first derivative")
+        loss = (got * g).sum()
+        wanted = [t for t in tensors if grad(loss, t, allow_unused=True)[0] is not None]
+        grads = grad(loss, wanted, create_graph=True)
+        along = {id(t): v for t, v in zip(tensors, ways)}
+        total = sum(((d * along[id(t)]).sum() for d, t in zip(grads, wanted)), Tensor(0.0))
+        twice = grad(total, tensors, allow_unused=True) if total.requires_grad else ()
+        curve = sum((np.nansum(d * v) for d, v in zip(twice, ways) if d is not None), 0.0)
+        require_slope(curve, *second, f"{what}: second derivative")
+        derived = derive(loss, wanted)
+        values = derived.values()
+        for t, d in zip(wanted, grads):
+            near(values[derived.results[t.name]], d.data, f"{what}: derived d{t.name}", 1e-9)
+
+
+def require_slope(slope: Any, fine: Any, coarse: Any, what: str) -> None:
+    """Where two differences agree there is neither kink nor jump between, and the slope is this."""
     size = 1 + abs(fine)
-    if np.isfinite(fine) and abs(fine - coarse) < 1e-5 * size:
-        require(abs(slope - fine) < 1e-3 * size, f"slope {slope}, by differences {fine}")
+    if np.isfinite(fine) and np.isfinite(coarse) and abs(fine - coarse) < 1e-5 * size:
+        require(abs(slope - fine) < 1e-3 * size, f"{what}: {slope}, by differences {fine}")
 
 
 # --- shapes, dtypes, indices ----------------------------------------------------------------------
@@ -300,6 +422,112 @@ def printed(text: str) -> None:
     text.encode("utf-8", "replace")
     steering = re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
     require(not steering, f"a control character is printed: {steering and steering[0]!r}")
+
+
+def pictures(rng: Rng) -> None:
+    """A random graph whose values are called anything: at every level, whole, folded and opened."""
+    seed = int(rng.integers(2**31))
+    loss, _ = build(seed, arrays_for(seed, int(rng.integers(1, 6))))
+    nodes = toposort(loss)
+    places = [any_name(rng) or "s" for _ in range(3)]
+    for node in nodes:
+        node.name = any_name(rng) if rng.random() < 0.3 else node.name
+        node.scope = pick(rng, places) if rng.random() < 0.7 else ""
+    if rng.random() < 0.5:
+        with np.errstate(all="ignore"):
+            loss.backward()
+    sources = []
+    for level in ("auto", "layer", "line", "op"):
+        how = pick(rng, ["TB", "LR"]), pick(rng, ["auto", "grads", "values", "shapes"])
+        picture = draw(loss, level, *how)
+        printed(str(picture))
+        sources.append(picture.source)
+        require(draw(loss, level, *how).source == picture.source, "another picture the second time")
+        if rng.random() < 0.1:
+            ET.fromstring(picture.pipe("svg"))
+    where = pick(rng, [node.scope or "" for node in nodes])
+    with contextlib.suppress(RenderError):  # that it is no part of the picture
+        sources.append(draw(loss, "layer", expand=where).source)
+    for source in sources:
+        source.encode("utf-8", "strict")
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+ORDINARY_NETS = {"plain", "deep", "wide", "near_fit", "square", "tiny", "huge"}
+
+
+def passes(rng: Rng) -> None:
+    """Right and wrong backward passes on networks of any size and scale: the verdict is true."""
+    known = [p for p in PASSES.values() if p.made == "by hand" and p.net in ORDINARY_NETS]
+    right = rng.random() < 0.4
+    chosen = pick(rng, [p for p in known if p.right == right])
+    sizes = tuple(rng.integers(1, 7, size=rng.integers(2, 6)).tolist())
+    batch = int(rng.integers(1, 9))
+    net = MLP(sizes, rng=rng)
+    for p in net.parameters():
+        p.data = (p.data + 0.3 * rng.normal(size=p.shape)) * 10 ** rng.uniform(-1.5, 1.5)
+    x = rng.normal(size=(batch, sizes[0])) * 10 ** rng.uniform(-4, 4)
+    y = net(x)
+    t = y.data + rng.normal(size=y.shape) * np.abs(y.data).max() * 10 ** rng.uniform(-4, 2)
+    loss = mse(y, t)
+    loss.backward()
+    with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+        report = compare(chosen.code, x, t, reference=net)
+    what = f"{chosen.name} {sizes} batch {batch}\n{report}"
+    printed(str(report))
+    json.dumps(finite(report.to_dict()), allow_nan=False)
+    if right:
+        require(report.ok, f"a false alarm: {what}")
+        return
+    found = outcome(lambda: handed_in(chosen.code, net, x, t))
+    if isinstance(found, Exception) or not all(np.isfinite(a).all() for a in found):
+        require(not report.ok, f"no pass: {found!r}: {what}")
+        return
+    expected = [p.grad for p in [*net.W, *net.B]]
+    far = any(
+        np.shape(a) != b.shape or np.abs(a - b).max() > 1e-6 * np.abs(b).max()
+        for a, b in zip(found, expected)
+    )
+    require(not (far and report.ok), f"not found: {what}")
+    if rng.random() < 0.05:
+        draw(report.loss, check=report)
+        play(report.loss, check=report)
+
+
+def handed_in(code: Any, net: MLP, x: Any, t: Any) -> list[Any]:
+    """The gradients that a function or class makes with these weights."""
+    W, B = ([p.data.copy() for p in ps] for ps in (net.W, net.B))
+    if isinstance(code, type):
+        mine = code(net.sizes)
+        mine.W, mine.B = W, B
+        mine.backward(mine.forward(x.copy()), t.copy())
+        return [np.asarray(a, float) for a in [*mine.DW, *mine.DB]]
+    DW, DB = code(W, B, x.copy(), t.copy())
+    return [np.asarray(a, float) for a in [*DW, *DB]]
+
+
+def verdicts(rng: Rng) -> None:
+    """Gradients of a random graph: right ones pass, one that is a little off does not."""
+    seed = int(rng.integers(2**31))
+    loss, leaves = build(seed, arrays_for(seed, int(rng.integers(1, 6))))
+    with np.errstate(all="ignore"):
+        loss.backward()
+        leaves = [w for w in leaves if w.grad is not None]
+        if not all(np.isfinite(w.grad).all() and np.abs(w.grad).max() < 1e6 for w in leaves):
+            return
+        program = derive(loss)
+        values = program.values()  # added up in another order here and there
+        given = {f"d{w.name}": values[program.results[w.name]] for w in leaves}
+        report = compare(given, loss, explain=False)
+        require(report.ok, f"graph {seed}: a false alarm\n{report}")
+        w = pick(rng, leaves)
+        wrong = w.grad.copy()
+        place = tuple(int(rng.integers(n)) for n in w.shape)
+        wrong[place] += pick(rng, [-1, 1]) * 10 ** rng.uniform(-4, 1) * np.abs(w.grad).max() + 1e-6
+        report = compare(given | {f"d{w.name}": wrong}, loss, explain=rng.random() < 0.2)
+        require(report.wrong == [f"d{w.name}"], f"graph {seed}: {w.name} at {place}\n{report}")
+        printed(str(report))
 
 
 # --- command line ---------------------------------------------------------------------------------
@@ -610,9 +838,14 @@ def programs(rng: Rng) -> None:
 
 AREAS: dict[str, Callable[[Rng], None]] = {
     "graphs": graphs,
+    "compiled": compiled,
+    "functions": functions,
     "shapes": shapes,
     "indices": indices,
     "names": names,
+    "pictures": pictures,
+    "passes": passes,
+    "verdicts": verdicts,
     "arguments": arguments,
     "tables": tables,
     "archives": archives,
@@ -622,7 +855,7 @@ AREAS: dict[str, Callable[[Rng], None]] = {
 
 def once(area: str, seed: int) -> None:
     """One case; what it raises is what was found."""
-    AREAS[area](np.random.default_rng([seed, list(AREAS).index(area)]))
+    AREAS[area](np.random.default_rng([seed, *area.encode()]))
 
 
 def say(text: str) -> None:

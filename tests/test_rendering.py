@@ -91,6 +91,23 @@ def test_a_failure_is_an_error_even_if_a_picture_came(program):
     assert str(caught.value) == f"{path} failed to draw svg (1): Error: bad label"
 
 
+def test_what_graphviz_gives_up_on_is_drawn_more_plainly(program):
+    """One thing after another is left out: see PLAINER."""
+    program(
+        "text = sys.stdin.read()\n"
+        "left = [w for w in ('rank=true', 'rank=same', '=spline', 'polyline', '_') if w in text]\n"
+        "print('Error: trouble in init_rank' if left else '', file=sys.stderr)\n"
+        "print(text); sys.exit(bool(left))"
+    )
+    text = "newrank=true splines=spline subgraph cluster_0 {rank=same; a; b}"
+    with pytest.raises(RenderError, match="trouble in init_rank"):  # the _ that is left
+        render(text, "svg")
+    assert render(text.replace("cluster_0", "cluster"), "svg").decode().split() == [
+        *("newrank=false", "splines=line", "subgraph", "cluster", "{a;", "b}")
+    ]
+    assert rendering.PLAINER[-1] == ("subgraph cluster_", "subgraph group_")
+
+
 def test_a_failure_without_a_word_is_an_error(program):
     program("sys.exit(3)")
     with pytest.raises(RenderError, match=r"failed to draw svg \(3\)"):

@@ -102,7 +102,7 @@ def var(
     if not ddof:
         return np.mean(squares, axis=axis, keepdims=keepdims)
     total = np.sum(squares, axis, keepdims=keepdims)
-    return total / (a.size // max(total.size, 1) - ddof)
+    return total / max(a.size // max(total.size, 1) - ddof, 0)
 
 
 def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None) -> Any:
@@ -201,7 +201,8 @@ def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 def nanvar(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: bool = False) -> Any:
     """The variance of what is not nan."""
     squares = np.square(np.where(a == a, a - nanmean(a, axis, keepdims=True), 0))
-    return np.sum(squares, axis, keepdims=keepdims) / (count(a, axis, keepdims) - ddof)
+    n = count(a, axis, keepdims) - ddof
+    return np.sum(squares, axis, keepdims=keepdims) / np.where(n > 0, n, np.nan)
 
 
 # --- neighbours -----------------------------------------------------------------------------------
@@ -209,6 +210,10 @@ def nanvar(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: bool = False) -
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Each entry less the one before, n times."""
+    if n < 1:
+        if n < 0:
+            raise ShapeError(f"diff: n={n}: how often, 0 or more.")
+        return a
     axis = normalize_axis_index(axis, a.ndim)
     one = (*a.shape[:axis], 1, *a.shape[axis + 1 :])
     ends = [None if e is None else arrayed(e, a.dtype) for e in (prepend, append)]
@@ -294,6 +299,14 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     return y if n is None else y[start : start + n]
 
 
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """A convolution with `v` reversed; NumPy takes the middle as seen from the longer one."""
+    a, v = (np.atleast_1d(arrayed(x)) for x in (a, v))
+    if a.shape[0] < v.shape[0]:
+        return np.flip(convolve(v, np.flip(a), mode))
+    return convolve(a, np.flip(v), mode)
+
+
 @primitive
 def interval(x: Any, xp: Any) -> Any:
     """The number of the interval between neighbours of `xp` that `x` lies in."""
@@ -341,7 +354,7 @@ FORWARDS |= {
     np.trapezoid: trapezoid,
     np.unwrap: unwrap,
     np.convolve: convolve,
-    np.correlate: lambda a, v, mode="valid": convolve(a, np.flip(arrayed(v), 0), mode),
+    np.correlate: correlate,
     np.interp: interp,
 }
 HINTS |= {

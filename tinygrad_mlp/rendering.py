@@ -242,6 +242,19 @@ def candidates() -> list[str]:
     return [*found, *(os.path.join(folder, PURE + suffix) for folder in folders), PURE]
 
 
+GIVES_UP = b"init_rank", b"routesplines"
+"""What Graphviz says of its own layout, where it has led itself into a contradiction."""
+
+PLAINER = (
+    ("newrank=true", "newrank=false"),
+    ("rank=same; ", ""),
+    ("splines=spline", "splines=polyline"),
+    ("splines=polyline", "splines=line"),
+    ("subgraph cluster_", "subgraph group_"),  # without the boxes around them
+)
+"""What is given up then, one after the other; groups that data leave and enter again need it."""
+
+
 def run(program: str, source: str, format: str, dpi: float) -> bytes:
     """What `program` makes of DOT text. Its warnings are dropped, its errors are not."""
     command = [program, "-Kdot", f"-T{format}"]
@@ -257,6 +270,10 @@ def run(program: str, source: str, format: str, dpi: float) -> bytes:
         ) from error
     except OSError as error:
         raise RenderError(f"{program} could not be run: {error.strerror}.") from error
+    if done.returncode and any(words in done.stderr for words in GIVES_UP):
+        for old, new in PLAINER:
+            if old in source:
+                return run(program, source.replace(old, new), format, dpi)
     if done.returncode:  # there may be a picture all the same: one with empty cards
         lines = done.stderr.decode(errors="replace").split("\n")
         said = next((line for line in lines if "rror" in line), lines[0]).strip()

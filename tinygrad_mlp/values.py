@@ -202,7 +202,8 @@ class Lowering:
         """The value of an application, simplified."""
         args = tuple([weakest(a, args) for a in args])
         if args and all(isinstance(a, Number) for a in args) and op in FOLDABLE and not like.shape:
-            return Number(FOLDABLE[op](*(a.number for a in args)))
+            finite = np.isfinite(like)  # else Python would raise where NumPy has inf or nan
+            return Number(FOLDABLE[op](*(a.number for a in args)) if finite else like.item())
         simpler = simplified(op, args, like)
         if simpler is not None:
             return simpler
