@@ -15,7 +15,7 @@ import numpy as np
 from .errors import ShapeError
 from .formatting import name_of, nearest
 from .ops import mse, relu
-from .printing import INFIX, Derivation, Printer
+from .printing import ATOM, INFIX, POWER, UNARY, Derivation, Form, Printer
 from .values import CALLED, Length, Number, Value, resolved
 
 __all__ = ["evaluated", "explain", "explained"]
@@ -23,14 +23,25 @@ __all__ = ["evaluated", "explain", "explained"]
 TERMS = 8
 """So many terms of a sum are written; of more the first and the last."""
 
-FUNCTIONS: dict[Any, str] = {
-    **{np.exp: "exp", np.log: "log", np.sqrt: "sqrt", np.tanh: "tanh", np.absolute: "abs"},
-    **{np.sign: "sign", np.square: "square", np.maximum: "max", np.minimum: "min"},
-}
 LETTERS = "kjmpqrsabcdefghuvwxyz"
-SUM, PRODUCT, UNARY, POWER, ATOM = 4, 5, 6, 7, 8
+SUM, PRODUCT = 4, 5
 Text = tuple[str, int]
 Index = tuple[Any, ...]
+
+FORMS: dict[Any, Form] = {
+    np.negative: ("-%s", (UNARY,), UNARY),
+    np.power: ("%s**%s", (ATOM, UNARY), POWER),
+    relu: ("max(%s, 0)", (0,), ATOM),
+    np.absolute: ("abs(%s)", (0,), ATOM),
+    np.maximum: ("max(%s, %s)", (0, 0), ATOM),
+    np.minimum: ("min(%s, %s)", (0, 0), ATOM),
+    np.where: ("where(%s, %s, %s)", (0, 0, 0), ATOM),
+    **{
+        f: (f"{f.__name__}(%s)", (0,), ATOM)
+        for f in (np.exp, np.log, np.sqrt, np.tanh, np.sign, np.square)
+    },
+}
+"""As `printing.FORMS`."""
 
 
 class Beyond(Exception):
@@ -143,17 +154,11 @@ class Writer:
             return self.product(args, index)
         if op in INFIX:
             return self.infix(op, args, index)
-        if op is np.negative:
-            return f"-{self.text(args[0], index, UNARY)}", UNARY
-        if op is np.power:
-            base = self.text(args[0], index, ATOM)
-            return f"{base}**{self.text(args[1], index, UNARY)}", POWER
-        if op is relu:
-            return f"max({self.text(args[0], index)}, 0)", ATOM
-        if op in FUNCTIONS:
-            return f"{FUNCTIONS[op]}({', '.join(self.text(a, index) for a in args)})", ATOM
-        if op is np.where:
-            return self.where(args, index)
+        if op is np.where and self.show is not None:  # the entry that is chosen
+            return self.entry(args[1 if entry_of(args[0], self.arrays, index) else 2], index)
+        if op in FORMS:
+            template, least, binds = FORMS[op]
+            return template % tuple(self.text(a, index, n) for a, n in zip(args, least)), binds
         if op in (np.sum, np.mean):
             return self.reduced(v, index)
         if op is mse and len(args) == 2 and not v.kwargs:
@@ -168,12 +173,6 @@ class Writer:
         left = self.text(args[0], index, binds + (binds < SUM))
         gap = "" if self.show is not None and binds == PRODUCT else " "
         return f"{left}{gap}{sign}{gap}{self.text(args[1], index, binds + 1)}", binds
-
-    def where(self, args: tuple[Any, ...], index: Index) -> Text:
-        """The entry that is chosen."""
-        if self.show is None:
-            return f"where({', '.join(self.text(a, index) for a in args)})", ATOM
-        return self.entry(args[1] if entry_of(args[0], self.arrays, index) else args[2], index)
 
     def sum(self, sizes: Sequence[int], term: Callable[[Index], Text], first: str) -> Text:
         """A sum over running indices: with Σ, the first called `first`; or term by term."""

@@ -12,10 +12,12 @@ from .formatting import name_of, nearest
 from .ops import mse, relu
 from .printing import (
     ATOM,
+    FORMS,
     INFIX,
     POWER,
     UNARY,
     Derivation,
+    Form,
     Line,
     Printer,
     is_parameter,
@@ -115,8 +117,6 @@ SIGNS: dict[Any, str] = {
     **{np.not_equal: r"\ne", np.bitwise_and: r"\land", np.bitwise_or: r"\lor"},
     **{np.floor_divide: r"\mathbin{/\!/}", np.equal: "="},
 }
-NAMED: dict[Any, str] = {np.exp: r"\exp", np.log: r"\log", np.tanh: r"\tanh", np.maximum: r"\max"}
-NAMED[np.minimum] = r"\min"
 
 
 def plain(text: str) -> str:
@@ -124,8 +124,31 @@ def plain(text: str) -> str:
     return "\\text{" + "".join(SPECIAL.get(c, c) for c in text) + "}"
 
 
+MATHS: dict[Any, Form] = {
+    **{
+        op: (f"%s {SIGNS.get(op, form[0].split()[1])} %s", *form[1:])
+        for op, form in FORMS.items()
+        if op in INFIX
+    },
+    np.divide: (r"\frac{%s}{%s}", (0, 0), ATOM),
+    np.negative: FORMS[np.negative],
+    np.power: ("{%s}^{%s}", (ATOM, 0), POWER),
+    np.square: ("{%s}^{2}", (ATOM,), POWER),
+    np.transpose: (r"{%s}^{\top}", (ATOM,), POWER),
+    np.sqrt: (r"\sqrt{%s}", (0,), ATOM),
+    np.absolute: (r"\left|%s\right|", (0,), ATOM),
+    relu: (rf"{plain('relu')}\left(%s\right)", (0,), ATOM),
+    **{f: (rf"\{f.__name__}\left(%s\right)", (0,), ATOM) for f in (np.exp, np.log, np.tanh)},
+    np.maximum: (r"\max\left(%s, %s\right)", (0, 0), ATOM),
+    np.minimum: (r"\min\left(%s, %s\right)", (0, 0), ATOM),
+}
+"""As `printing.FORMS`."""
+
+
 class Latex(Printer):
     """Expressions as mathematics: indices below, transposes above, products entry by entry as ⊙."""
+
+    forms = MATHS
 
     def name(self, v: Value) -> str:
         """W[0] as W_{0}, dW[0] as the derivative of the loss by it."""
@@ -164,28 +187,11 @@ class Latex(Printer):
     def definition(self, v: Value) -> tuple[str, int]:
         """The op of `v` applied to its arguments."""
         op, args = v.op, v.args
-        if op is np.divide:
-            return rf"\frac{{{self.text(args[0])}}}{{{self.text(args[1])}}}", ATOM
-        if op in INFIX:
-            sign, binds = INFIX[op]
-            scaled = op is np.multiply and any(is_scalar(a) for a in args)
-            left = self.text(args[0], binds + (binds == 1))
-            sign = r"\," if scaled else SIGNS.get(op, sign)
-            return f"{left} {sign} {self.text(args[1], binds + 1)}", binds
-        if op is np.negative:
-            return f"-{self.text(args[0], UNARY)}", UNARY
-        if op in (np.power, np.square):
-            below = self.text(args[1]) if op is np.power else "2"
-            return f"{{{self.text(args[0], ATOM)}}}^{{{below}}}", POWER
-        if op is np.transpose and len(args) == 1:
-            return rf"{{{self.text(args[0], ATOM)}}}^{{\top}}", POWER
-        if op is np.sqrt:
-            return rf"\sqrt{{{self.text(args[0])}}}", ATOM
-        if op is np.absolute:
-            return rf"\left|{self.text(args[0])}\right|", ATOM
-        if op in NAMED or op is relu:
-            inner = ", ".join(self.text(a) for a in args)
-            return rf"{NAMED.get(op, plain('relu'))}\left({inner}\right)", ATOM
+        if op is np.multiply and any(is_scalar(a) for a in args):
+            return rf"{self.text(args[0], 5)} \, {self.text(args[1], 6)}", 5
+        form = self.formed(op, args)
+        if form is not None:
+            return form
         if op is np.sum and not v.kwargs and isinstance((*args, None)[1], (Number, type(None))):
             axis = f"_{{\\text{{axis {args[1].number}}}}}" if len(args) > 1 else ""
             return rf"\sum{axis} {self.text(args[0], 5)}", 4

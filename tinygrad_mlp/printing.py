@@ -15,7 +15,7 @@ import numpy as np
 from .errors import MissingVJPError
 from .formatting import module_of, name_of
 from .graph import Node
-from .ops import mse, relu
+from .ops import astype, mse, relu
 from .values import Length, Number, Value, is_number, is_plain, reads
 
 __all__ = [
@@ -97,8 +97,19 @@ INFIX = {
 """Ops written between their operands, and how tightly each binds."""
 
 UNARY, POWER, ATOM = 6, 7, 8
-WEAK = {np.negative, np.power, np.where, np.clip, np.maximum, np.minimum, np.broadcast_to}
-"""Ops, beside the infix ones, that take plain numbers as well as arrays."""
+WEAK = {*INFIX, np.negative, np.power, np.where, np.clip, np.maximum, np.minimum, np.broadcast_to}
+"""Ops that take plain numbers as well as arrays."""
+
+Form = tuple[str, tuple[int, ...], int]
+FORMS: dict[Any, Form] = {
+    **{op: (f"%s {sign} %s", (n + (n == 1), n + 1), n) for op, (sign, n) in INFIX.items()},
+    np.negative: ("-%s", (UNARY,), UNARY),
+    np.power: ("%s ** %s", (ATOM, UNARY), POWER),
+    np.transpose: ("%s.T", (ATOM,), ATOM),
+    np.reshape: ("%s.reshape(%s)", (ATOM, 0), ATOM),
+    astype: ("%s.astype(%s)", (ATOM, 0), ATOM),
+}
+"""How an op is written: with places for its operands, how tightly each must bind, and it itself."""
 
 METHODS = {np.sum: "sum", np.mean: "mean", np.max: "max", np.min: "min"}
 
@@ -111,9 +122,13 @@ def whole_shape(v: Value) -> tuple[Length, ...]:
 class Printer:
     """Expressions as text: with display names, or with `identifiers` as code for NumPy alone."""
 
+    forms: Mapping[Any, Form] = FORMS
+
     def __init__(self, identifiers: dict[int, str] | None = None) -> None:
         self.identifiers = identifiers
         self.standalone = identifiers is not None
+        if self.standalone:
+            self.forms = {**FORMS, relu: ("np.maximum(%s, 0)", (0,), ATOM)}
         self.taken = {*RESERVED, *(identifiers or {}).values()}
         self.helpers: dict[Any, str] = {}  # functions the code calls that NumPy has not
 
@@ -173,30 +188,20 @@ class Printer:
     def definition(self, v: Value) -> tuple[str, int]:
         """The op of `v` applied to its arguments."""
         op, args = v.op, v.args
-        if op not in INFIX and op not in WEAK:  # what needs an array gets one
+        if op not in WEAK:  # what needs an array gets one
             first = len(args) if name_of(op) in vars(np) else 1  # what follows are settings
             typed = [Number(a.number, v.dtype) if is_plain(a) else a for a in args[:first]]
             args = (*typed, *args[first:])
-        if op in INFIX and len(args) == 2:
-            sign, binds = INFIX[op]
-            left = binds + 1 if binds == 1 else binds
-            return f"{self.text(args[0], left)} {sign} {self.text(args[1], binds + 1)}", binds
-        if op is np.negative:
-            return f"-{self.text(args[0], UNARY)}", UNARY
-        if op is np.power:
-            return f"{self.text(args[0], ATOM)} ** {self.text(args[1], UNARY)}", POWER
+        if op in WEAK or isinstance(args[0], Value):
+            form = self.formed(op, args)
+            if form is not None:
+                return form
         if op is operator.getitem:
             index = ", ".join(self.part(b) for b in args[1:]) or "()"
             return f"{self.text(args[0], ATOM)}[{index}]", ATOM
-        if op is np.transpose and len(args) == 1:
-            return f"{self.text(args[0], ATOM)}.T", ATOM
         if op in METHODS and isinstance(args[0], Value):
             given = self.rest(args[1:], v.kwargs, ("axis",))
             return f"{self.text(args[0], ATOM)}.{METHODS[op]}({given})", ATOM
-        if op is np.reshape and isinstance(args[0], Value):
-            return f"{self.text(args[0], ATOM)}.reshape({self.text(args[1])})", ATOM
-        if name_of(op) == "astype":
-            return f"{self.text(args[0], ATOM)}.astype({self.text(args[1])})", ATOM
         if op is np.broadcast_to and isinstance(args[0], Number):
             like = self.like(args[1])
             if like is not None and like.dtype == v.dtype:
@@ -213,11 +218,16 @@ class Printer:
             inner = ", ".join(self.text(b) for b in args)
             axis = "".join(f", {k}={self.text(b)}" for k, b in v.kwargs.items() if b != Number(0))
             return f"np.{op.__name__}([{inner}]{axis})", ATOM
-        if self.standalone and op is relu:
-            return f"np.maximum({self.text(args[0])}, 0)", ATOM
         if self.standalone and op is mse:
             return self.mse(v)
         return f"{self.function(op)}({self.rest(args, v.kwargs)})", ATOM
+
+    def formed(self, op: Any, args: tuple[Any, ...]) -> tuple[str, int] | None:
+        """The op in its form, if it has one for so many operands."""
+        template, least, binds = self.forms.get(op, ("", (), ATOM))
+        if not template or len(args) != len(least):
+            return None
+        return template % tuple(map(self.text, args, least)), binds
 
     def like(self, shape: Any) -> Any:
         """The value that `shape` is the whole shape of, if there is one."""
