@@ -32,29 +32,26 @@ WIDTH = 96  # in a function, indented by four
 def emit(d: Derivation, name: str) -> str:
     """The source of a function from the inputs to the gradients."""
     f = Function(d, name)
-    rows = [f"{f.ids[id(v)]} = {f.printer.definition(v)[0]}" for v in f.lines]
-    return f.source([*f.unpacked(), *rows, *f.returned()])
+    return f.source([*f.unpacked(), *map(f.row, f.lines), *f.returned()])
 
 
 def emit_worksheet(d: Derivation, name: str) -> str:
     """The same function; what the backward lines compute is left to the reader."""
     f = Function(d, name)
-    rows = []
-    for v in f.lines:
-        if v.backward:
-            given = ", ".join(f"{f.ids[id(r)]} {r.shape}" for r in reads(v))
-            rows.append(f"{f.ids[id(v)]} = ...  # {v.shape}" + (f", from {given}" if given else ""))
-        else:
-            rows.append(f"{f.ids[id(v)]} = {f.printer.definition(v)[0]}")
+
+    def blank(v: Value) -> str:
+        given = ", ".join(f"{f.ids[id(r)]} {r.shape}" for r in reads(v))
+        return f"{f.ids[id(v)]} = ...  # {v.shape}{', from ' if given else ''}{given}"
+
+    rows = [blank(v) if v.backward else f.row(v) for v in f.lines]
     return f.source([*f.unpacked(), *rows, *f.returned()])
 
 
 def emit_values(d: Derivation) -> str:
     """The source of a function ``values`` that returns what every line computes, in order."""
     f = Function(d, "values", d.lines)
-    rows = [f"{f.ids[id(v)]} = {f.printer.definition(v)[0]}" for v in d.lines]
     every = ", ".join(f.ids[id(v)] for v in d.lines)
-    return f.source([*f.unpacked(), *rows, *folded(f"return [{every}]")])
+    return f.source([*f.unpacked(), *map(f.row, d.lines), *folded(f"return [{every}]")])
 
 
 class Function:
@@ -72,6 +69,10 @@ class Function:
         self.lines = [v for v in d.lines if id(v) in needed] if lines is None else lines
         self.groups = result_groups(d, self.parameters)
         self.shown = {id(v): v.name for v in [*d.inputs, *d.lines]}
+
+    def row(self, v: Value) -> str:
+        """The line of `v`."""
+        return f"{self.ids[id(v)]} = {self.printer.definition(v)[0]}"
 
     def unpacked(self) -> list[str]:
         """Statements that take the lists among the parameters apart."""
@@ -138,30 +139,18 @@ def checks(d: Derivation, taken: list[Parameter], ids: dict[int, str]) -> list[s
     for p in taken:
         wanted = ", ".join(shape_text(v, batch) for v in p.inputs)
         if batch and wanted == f"({batch},)":
-            wanted = f"np.shape({ids[id(data)]})[:1]"
-        test = f"np.shape({p.name}) != {wanted}"
+            wanted = batch[1:]
+        test, more = f"np.shape({p.name}) != {wanted}", ""
         if p.is_list:
             test = f"[np.shape(w) for w in {p.name}] != [{wanted}]"
-        elif data is p.inputs[0] and batch:
+        elif batch and data is p.inputs[0]:
             test += f" or len({p.name}) < {d.smallest}"
-        elif len(data_axes(p)) == 0 and batch and not is_parameter(p.inputs[0]):
-            test = f"np.shape({p.name}) != np.shape({ids[id(data)]})[:1]"
+            more = f" with a batch of at least {d.smallest}" if d.smallest > 1 else ""
         rows += [
             f"if {test}:",
-            f'    raise ValueError("{p.name}: the shape must be {shapes_text(p, d)}'
-            f'{least(d) if data is p.inputs[0] and batch else ""}")',
+            f'    raise ValueError("{p.name}: the shape must be {shapes_text(p, d)}{more}")',
         ]
     return rows
-
-
-def data_axes(p: Parameter) -> tuple[int, ...]:
-    """The axes after the batch."""
-    return p.inputs[0].shape[1:]
-
-
-def least(d: Derivation) -> str:
-    """How long the batch must be, where one does not do."""
-    return "" if d.smallest == 1 else f" with a batch of at least {d.smallest}"
 
 
 # --- functions that NumPy has not -----------------------------------------------------------------
