@@ -1,6 +1,7 @@
 """A recorded graph and its gradients as a derivation: lowered, named, in order."""
 
 import heapq
+import itertools
 import math
 import operator
 import re
@@ -170,12 +171,8 @@ def name_inputs(values: list[Any]) -> None:
     for v in values:
         if isinstance(v, Value) and v.name is None:
             base = "v" if v.op is not None else "w" if is_parameter(v) else "c"
-            v.name, n = base, last.get(base, 1)
-            while v.name in taken:
-                n += 1
-                v.name = f"{base}{n}"
+            v.name = fresh(base, taken, last, "")
             v.unnamed = True
-            last[base] = n
             taken.add(v.name)
 
 
@@ -194,7 +191,7 @@ def lines_of(roots: list[Value], longest: int) -> list[Value]:
     taken = {v.name for v in seen.values()}
     weight: dict[int, int] = {}
     lines: list[Value] = []
-    n = 0
+    names = (name for n in itertools.count(1) if (name := f"h{n}") not in taken)
     for v in sorted((v for v in stack if v.op is not None), key=position):
         inner = [b for b in parts(v) if isinstance(b, Value) and b.op and b.name is None]
         weight[id(v)] = 1 + sum(weight[id(b)] for b in inner)
@@ -205,9 +202,8 @@ def lines_of(roots: list[Value], longest: int) -> list[Value]:
             layer = re.fullmatch(r"layer (\d+)", getattr(v.node, "scope", None) or "")
             if layer and v.op is np.matmul:
                 v.name = fresh(f"M[{int(layer[1]) + 1}]", taken)  # of Z[i+1] = M[i+1] + B[i]
-            while v.name is None or v.name in taken:
-                n += 1
-                v.name = f"h{n}"
+            else:
+                v.name = next(names)
             taken.add(v.name)
         if v.name is not None:
             lines.append(v)
@@ -225,36 +221,33 @@ def is_cheap(v: Value) -> bool:
 
 
 def scheduled(lines: list[Value], results: list[Value]) -> list[Value]:
-    """The order of the lines: each result as soon as what it needs is there, in their own order."""
-    last = set(map(id, results))
-    steps = sorted((v for v in lines if id(v) not in last), key=position)
-    rank = {id(v): i for i, v in enumerate([*steps, *results])}
+    """The order of the lines: forward, then each result as soon as what it needs is there."""
+    place = {id(v): i for i, v in enumerate(results)}
+
+    def urgency(v: Value) -> tuple[int, float]:
+        if id(v) in place:
+            return 1, place[id(v)]
+        backward, i = position(v)
+        return 2 * backward, i
+
+    made = sorted(lines, key=urgency)
+    rank = {id(v): i for i, v in enumerate(made)}
     missing: dict[int, int] = {}
-    needed_by: dict[int, list[Value]] = {}
-    ready: tuple[list[Any], list[Any]] = ([], [])  # steps, results: heaps of ranks
-    made = [*steps, *results]
-
-    def offer(v: Value) -> None:
-        heapq.heappush(ready[id(v) in last], rank[id(v)])
-
-    for v in made:
-        before = [r for r in reads(v) if id(r) in rank]
-        missing[id(v)] = len(before)
+    needed_by: dict[int, list[int]] = {}
+    for i, v in enumerate(made):
+        before = [id(r) for r in reads(v) if id(r) in rank]
+        missing[i] = len(before)
         for r in before:
-            needed_by.setdefault(id(r), []).append(v)
-        if not before:
-            offer(v)
-    forward = sum(not v.backward for v in steps)
+            needed_by.setdefault(r, []).append(i)
+    ready = [i for i in missing if not missing[i]]  # a heap, for it is sorted
     order: list[Value] = []
-    while len(order) < len(made):
-        first = ready[1] if ready[1] and (forward == 0 or not ready[0]) else ready[0]
-        v = made[heapq.heappop(first)]
-        forward -= not v.backward
+    while ready:
+        v = made[heapq.heappop(ready)]
         order.append(v)
-        for w in needed_by.get(id(v), ()):
-            missing[id(w)] -= 1
-            if not missing[id(w)]:
-                offer(w)
+        for i in needed_by.get(id(v), ()):
+            missing[i] -= 1
+            if not missing[i]:
+                heapq.heappush(ready, i)
     return order
 
 

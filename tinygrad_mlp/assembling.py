@@ -4,6 +4,7 @@ The values of a derivation become instructions, under the same names. A plan of 
 where gives each its buffer: an array is used again once its value was read for the last time.
 """
 
+import itertools
 import math
 import operator
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ class Builder:
         self.scope: dict[str, Any] = {"np": np}
         self.steps: list[Instruction] = []
         self.made: dict[Any, str] = {}
-        self.count = 0
+        self.numbers = itertools.count(1)
         for v in self.derivation.lines:
             self.emit(v, self.names[id(v)])
 
@@ -63,10 +64,8 @@ class Builder:
 
     def fresh(self, prefix: str) -> str:
         """A name that the program has not."""
-        self.count += 1
-        while f"{prefix}{self.count}" in self.taken:
-            self.count += 1
-        return f"{prefix}{self.count}"
+        names = (f"{prefix}{n}" for n in self.numbers)
+        return next(name for name in names if name not in self.taken)
 
     def number(self, a: Any, dtype: Any) -> str:
         """A number as a 0-d array, which a ufunc takes faster than a number."""
@@ -240,50 +239,38 @@ def placed(builder: Builder, kept: dict[str, Any]) -> Iterator[tuple[Instruction
     for i, step in enumerate(builder.steps):
         for name in step.reads:
             last[root.get(name, name)] = i
-    free: dict[Any, list[Any]] = {}
+    free: dict[Any, list[Any]] = {}  # by shape and dtype
     owner: dict[str, Any] = {}
+
+    def give_back(names: list[str]) -> None:
+        for name in names:
+            array = owner.pop(name)
+            free.setdefault((array.shape, array.dtype), []).append(array)
+
     for i, step in enumerate(builder.steps):
         ending = [n for n in {root.get(n, n) for n in step.reads} if last[n] == i and n in owner]
+        array = kept.get(step.result)
         if step.shape is None:
-            release(ending, owner, free)
             if step.view_of in builder.scope and step.text.endswith(".T"):
-                builder.scope[step.result] = builder.scope[step.view_of].T  # for good
-                continue
-            if step.result in kept:
-                builder.scope[step.result] = kept[step.result]
-                yield step, f"{step.result}[...] = {step.text}"
-            else:
+                array = builder.scope[step.view_of].T  # for good
+            elif array is None:
                 yield step, f"{step.result} = {step.text}"
-            continue
-        key = (step.shape, step.dtype)
-        if step.result in kept:
-            array = kept[step.result]
+            else:
+                yield step, f"{step.result}[...] = {step.text}"
         else:
-            if step.in_place:
-                ending = release(ending, owner, free, key)
-            array = free[key].pop() if free.get(key) else None
+            key = (step.shape, step.dtype)
             if array is None:
-                array = aligned(math.prod(step.shape), step.dtype).reshape(step.shape)
-            owner[step.result] = array
-        release(ending, owner, free)
-        builder.scope[step.result] = array
-        yield step, step.text.replace("{out}", step.result)
-
-
-def release(
-    names: list[str], owner: dict[str, Any], free: dict[Any, list[Any]], only: Any = None
-) -> list[str]:
-    """Put buffers back, all of them or those of one kind; what is left is returned."""
-    left = []
-    for name in names:
-        array = owner[name]
-        key = (array.shape, array.dtype)
-        if only is not None and key != only:
-            left.append(name)
-            continue
-        del owner[name]
-        free.setdefault(key, []).append(array)
-    return left
+                if step.in_place:
+                    give_back([n for n in ending if (owner[n].shape, owner[n].dtype) == key])
+                fresh = not free.get(key)
+                array = aligned(math.prod(step.shape), step.dtype) if fresh else free[key].pop()
+                array = array.reshape(step.shape)
+                ending = [n for n in ending if n in owner]
+                owner[step.result] = array
+            yield step, step.text.replace("{out}", step.result)
+        if array is not None:
+            builder.scope[step.result] = array
+        give_back(ending)
 
 
 def shared_block(tensors: list[Any]) -> tuple[Any, list[Any]]:

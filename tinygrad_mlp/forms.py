@@ -30,15 +30,20 @@ __all__ = ["as_dict", "as_html", "formulas", "listing"]
 ROLES = ("forward", "backward")
 
 
+def table(d: Derivation, lines: list[Line]) -> list[tuple[str, str, str]]:
+    """Of each line its role, its formula and its shapes."""
+    both = zip(d.lines, lines, strict=True)
+    return [(row.role, f"{row.name} = {row.text}", shape_comment(v)) for v, row in both]
+
+
 def listing(d: Derivation, lines: list[Line]) -> str:
     """The lines with their shapes, forward and backward."""
-    width = min(60, max((len(f"{row.name} = {row.text}") for row in lines), default=0))
+    every = table(d, lines)
+    width = min(60, max((len(text) for _, text, _ in every), default=0))
     rows = []
     for role in ROLES:
-        rows.append(role)
-        for v, row in zip(d.lines, lines, strict=True):
-            if row.role == role:
-                rows.append(f"    {f'{row.name} = {row.text}':<{width}}  # {shape_comment(v)}")
+        found = [f"    {text:<{width}}  # {shape}" for r, text, shape in every if r == role]
+        rows += [role, *found]
     return "\n".join(rows)
 
 
@@ -47,14 +52,11 @@ def as_html(d: Derivation, lines: list[Line]) -> str:
     parts = []
     for role in ROLES:
         parts.append(f"<h4>{role}</h4>\n<table>")
-        for v, row in zip(d.lines, lines, strict=True):
-            if row.role == role:
-                cells = (f"{row.name} = {row.text}", shape_comment(v))
-                code = "".join(
-                    f'<td style="text-align: left"><code>{html.escape(c)}</code></td>'
-                    for c in cells
-                )
-                parts.append(f"<tr>{code}</tr>")
+        for r, *cells in table(d, lines):
+            if r == role:
+                codes = [f"<code>{html.escape(cell)}</code>" for cell in cells]
+                cell = '<td style="text-align: left">'
+                parts.append(f"<tr>{''.join(f'{cell}{code}</td>' for code in codes)}</tr>")
         parts.append("</table>")
     return "\n".join(parts)
 
@@ -86,9 +88,8 @@ def formulas(d: Derivation, lines: list[Line], form: str) -> str:
         return listing(d, lines)
     if form == "markdown":
         rows = ["| | formula | shape |", "| --- | --- | --- |"]
-        for v, row in zip(d.lines, lines, strict=True):
-            cells = (row.role, f"{row.name} = {row.text}", shape_comment(v))
-            rows.append(f"| {cells[0]} | {code_cell(cells[1])} | {code_cell(cells[2])} |")
+        for role, *cells in table(d, lines):
+            rows.append(f"| {role} | {' | '.join(map(code_cell, cells))} |")
         return "\n".join(rows)
     if form == "latex":
         printer = Latex()

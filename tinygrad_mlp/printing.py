@@ -51,12 +51,12 @@ RESERVED = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "np"}
 """Names that an identifier must not hide."""
 
 
-def fresh(text: str, taken: Any, names: dict[str, int] | None = None) -> str:
+def fresh(text: str, taken: Any, names: dict[str, int] | None = None, gap: str = "_") -> str:
     """`text`, or with a number at its end if that is taken; `names` remembers the last number."""
     base, n = text, 1 if names is None else names.get(text, 1)
     while text in taken:
         n += 1
-        text = f"{base}_{n}"
+        text = f"{base}{gap}{n}"
     if names is not None:
         names[base] = n
     return text
