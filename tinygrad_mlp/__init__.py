@@ -158,38 +158,32 @@ __all__ = [
 ]
 
 _READINGS = {
-    "Comparison": "judging",
-    "compare": "checking",
-    "probe": "probing",
-    "cmp": "marking",
-    "cmp_lines": "marking",
-    "Program": "deriving",
-    "derive": "deriving",
-    "draw": "drawing",
-    "draw_anatomy": "anatomy",
-    "Player": "playing",
-    "play": "playing",
-    "jit": "compiling",
-    "checked": "inspecting",
-    "gradcheck": "testing",
-    "mark": "worksheets",
-    "load": "saving",
-    "save": "saving",
-    "accuracy": "training",
-    "fit": "training",
-    "plot_history": "training",
-    "r_squared": "training",
+    "anatomy": ["draw_anatomy"],
+    "checking": ["compare"],
+    "compiling": ["jit"],
+    "deriving": ["Program", "derive"],
+    "drawing": ["draw"],
+    "inspecting": ["checked"],
+    "judging": ["Comparison"],
+    "marking": ["cmp", "cmp_lines"],
+    "playing": ["Player", "play"],
+    "probing": ["probe"],
+    "saving": ["load", "save"],
+    "testing": ["gradcheck"],
+    "training": ["accuracy", "fit", "plot_history", "r_squared"],
+    "worksheets": ["mark"],
 }
-"""Name -> module that is imported when the name is first used: training needs none of them."""
+"""Module -> names. It is imported when one is first used: training needs none of them."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _READINGS:
+    module = next((m for m, names in _READINGS.items() if name in names), None)
+    if module is None:
         text = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(text, name=name, obj=sys.modules[__name__])  # it suggests
     from importlib import import_module
 
-    value = globals()[name] = getattr(import_module(f".{_READINGS[name]}", __name__), name)
+    value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
     return value
 
 
