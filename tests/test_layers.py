@@ -23,6 +23,7 @@ LAYERS = (
     ("reductions", "linear_algebra"),
     ("graph",),
     ("tensor",),
+    ("scoping",),
     ("transforms", "nn", "optim", "manual", "data", "saving"),
     ("layers",),
     ("values",),

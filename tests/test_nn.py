@@ -14,11 +14,24 @@ import numpy as np
 import pytest
 from helpers import Foreign, complex_step
 
-from tinygrad_mlp import MLP, SGD, ManualMLP, Tensor, derive, mse, nn, no_grad, relu, tensor
+from tinygrad_mlp import (
+    MLP,
+    SGD,
+    ManualMLP,
+    Tensor,
+    derive,
+    mse,
+    nn,
+    no_grad,
+    relu,
+    scoping,
+    tensor,
+)
 from tinygrad_mlp.errors import DataError, ShapeError
 from tinygrad_mlp.functional import cross_entropy, softplus
-from tinygrad_mlp.nn import Linear, Module, Sequential, he_normal, scope
+from tinygrad_mlp.nn import Linear, Module, Sequential, he_normal
 from tinygrad_mlp.optim import Adam
+from tinygrad_mlp.scoping import scope
 
 SIZES = [3, 5, 4, 2]
 rng = np.random.default_rng(0)
@@ -435,7 +448,7 @@ def test_a_scope_leaves_the_groups_of_modules_and_reaches_past_errors():
     with pytest.raises(ShapeError), scope("all"):
         net(np.ones((2, 7)))
     assert (y + 1).scope is None
-    assert nn._open == 0
+    assert scoping._open == 0
 
 
 def test_a_scope_decorates_functions_also_recursive_ones():

@@ -46,11 +46,11 @@ from .nn import (
     Softmax,
     Softplus,
     Tanh,
-    scope,
 )
 from .ops import mse, relu, scatter
 from .optim import SGD, Adam, AdamW, RMSprop, Schedule, clip_grad_norm, clip_grad_value
 from .primitives import defvjp, primitive
+from .scoping import scope
 from .tensor import Tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 

@@ -1,21 +1,17 @@
 """Networks built from Tensor ops: modules, layers, initial weights, the MLP of the drawing."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ContextDecorator
-from contextvars import ContextVar, Token
 from itertools import pairwise
 from typing import Any, Self
-from weakref import ref
 
 import numpy as np
 
-from . import tensor
 from .errors import DataError, ShapeError
 from .formatting import name_of
 from .functional import elu, gelu, leaky_relu, log_softmax, sigmoid, silu, softmax, softplus
-from .graph import COUNTER, Node, no_grad, parents
+from .graph import COUNTER, no_grad
 from .ops import relu
+from .scoping import place
 from .tensor import Tensor, as_array, plain
 
 __all__ = [
@@ -36,7 +32,6 @@ __all__ = [
     "he_normal",
     "he_uniform",
     "lecun_normal",
-    "scope",
     "uniform",
     "xavier_normal",
     "xavier_uniform",
@@ -116,95 +111,6 @@ def uniform(low: float, high: float) -> Callable[..., Any]:
 def within(bound: float, n_in: int, n_out: int, rng: "np.random.Generator", dtype: Any) -> Any:
     """Weights of shape (n_in, n_out), uniform within ±bound."""
     return rng.uniform(-bound, bound, (n_in, n_out)).astype(dtype)
-
-
-# --- scopes ---------------------------------------------------------------------------------------
-
-MADE: ContextVar[list[Any] | None] = ContextVar("tinygrad_mlp.made", default=None)
-"""References to what is made inside the innermost `scope` of this thread or task."""
-
-_NEW = tensor.new
-_open = 0  # scopes that any thread is in
-_lock = threading.Lock()
-
-
-def _tracked(cls: type[Tensor]) -> Tensor:
-    """A new Tensor, noted down for the scope; in place of `tensor.new` while a scope is open."""
-    t: Tensor = _NEW(cls)
-    made = MADE.get()
-    if made is not None:
-        made.append(ref(t))
-    return t
-
-
-class scope(ContextDecorator):
-    """Draw what is computed inside as one group; a context manager and a decorator.
-
-    Sets ``.scope`` of every result made inside, and of the leaves made inside that they use, unless
-    an inner scope or a module has. While no scope is open, recording an op costs nothing more.
-
-    Parameters
-    ----------
-    name : str
-        "layer 0", "layer 1", ... are drawn like the layers of an MLP.
-
-    Examples
-    --------
-    >>> x = Tensor([[1.0, 2.0]], requires_grad=True)
-    >>> with scope("norm"):
-    ...     y = x / (x * x).sum()
-    >>> y.scope, x.scope
-    ('norm', None)
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._entered: list[tuple[int, Token[list[Any] | None]]] = []
-
-    def _recreate_cm(self) -> Self:
-        return type(self)(self.name)  # a decorated function may run in two threads at once
-
-    def __enter__(self) -> Self:
-        global _open
-        with _lock:
-            _open += 1
-            tensor.new = _tracked  # type: ignore[assignment]  # of its type, but no method
-        self._entered.append((next(COUNTER), MADE.set([])))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        global _open
-        start, token = self._entered.pop()
-        made = MADE.get() or []
-        MADE.reset(token)
-        with _lock:
-            _open -= 1
-            if not _open:
-                tensor.new = _NEW
-        for reference in made:
-            t = reference()
-            if t is not None:
-                for a in (t, *parents(t)):
-                    if a.index > start and a.scope is None:
-                        a.scope = self.name
-
-
-def place(result: Any, start: int, name: str) -> None:
-    """Set the scope of what `result` was computed from, as far as it is younger than `start`."""
-    seen = set()
-    stack = [result]
-    while stack:
-        a = stack.pop()
-        if isinstance(a, Node):
-            if a.index > start and a not in seen:
-                seen.add(a)
-                if a.scope is None:
-                    a.scope = name
-                stack += parents(a)
-        elif isinstance(a, (list, tuple)):
-            stack += a
-        elif isinstance(a, dict):
-            stack += a.values()
 
 
 # --- modules --------------------------------------------------------------------------------------
