@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_mlp import MLP, Tensor, draw, folding, grad, mse, scope
+from tinygrad_mlp import MLP, Tensor, boxing, draw, grad, mse, scope
 from tinygrad_mlp.arranging import everything
+from tinygrad_mlp.boxing import apart, span
 from tinygrad_mlp.cards import Card, Row
 from tinygrad_mlp.errors import RenderError
-from tinygrad_mlp.folding import FEW, counting, fold, span, spread
+from tinygrad_mlp.folding import FEW, fold, spread
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -68,32 +69,32 @@ def chain(functions, start="input"):
 
 
 def names(cards, expand=()):
-    return [card.name for card in fold(cards, expand).cards]
+    return [card.name for card in fold(cards, expand)[0]]
 
 
 def box(cards, name, expand=()):
-    return next(card for card in fold(cards, expand).cards if card.name == name)
+    return next(card for card in fold(cards, expand)[0] if card.name == name)
 
 
 # --- layers ---------------------------------------------------------------------------------------
 
 
 def test_a_scope_becomes_a_box_and_like_ones_in_a_row_one_box():
-    folded = fold(mlp(26))
-    assert [card.name for card in folded.cards] == ["A[0]", "layer 0..24", "layer 25", "t", "L"]
-    assert [card.times for card in folded.cards] == [1, 25, 1, 1, 1]
-    assert [card.parents for card in folded.cards] == [(), (0,), (1,), (), (2, 3)]
-    assert [card.spine for card in folded.cards] == [None, 0, 1, None, 2]
-    assert [card.carries for card in folded.cards] == [(), (), (1,), (), (2,)]
-    assert folded.cards[-1].backward == (Row(2, "dy", "dy = 2 * (y - t)"),)
-    assert folded.note == (
+    folded, note = fold(mlp(26))
+    assert [card.name for card in folded] == ["A[0]", "layer 0..24", "layer 25", "t", "L"]
+    assert [card.times for card in folded] == [1, 25, 1, 1, 1]
+    assert [card.parents for card in folded] == [(), (0,), (1,), (), (2, 3)]
+    assert [card.spine for card in folded] == [None, 0, 1, None, 2]
+    assert [card.carries for card in folded] == [(), (), (1,), (), (2,)]
+    assert folded[-1].backward == (Row(2, "dy", "dy = 2 * (y - t)"),)
+    assert note == (
         "80 cards folded into 5; a double rim is a run of like layers; "
         'open one with expand="layer 0"'
     )
 
 
 def test_a_box_says_its_lines_shapes_and_weights_and_a_run_with_the_number_of_the_layer():
-    run, last = fold(mlp(26)).cards[1:3]
+    run, last = fold(mlp(26))[0][1:3]
     assert run.lines == ("Z[i+1] = A[i] @ W[i]  # i = 0..24", "A[i+1] = relu(Z[i+1])")
     assert run.notes == ("100 weights = 25 × 4: W[i] 2×2",)
     assert run.shape == last.shape == "4×2 → 4×2"
@@ -103,13 +104,13 @@ def test_a_box_says_its_lines_shapes_and_weights_and_a_run_with_the_number_of_th
 
 
 def test_bars_stand_for_the_layers_on_one_scale():
-    run, last = fold(mlp(4)).cards[1:3]
+    run, last = fold(mlp(4))[0][1:3]
     assert run.bars == (
         ("|A| mean", "value", (0.25, 0.5, 0.75), "1 to 3"),
         ("|dW| mean", "gradient", (0.25, 0.5, 0.75), "1 to 3"),
     )
     assert last.bars[0] == ("|A| mean", "value", (1.0,), "4")
-    assert fold(mlp(4, numbers=False)).cards[1].bars == ()
+    assert fold(mlp(4, numbers=False))[0][1].bars == ()
 
 
 def test_the_share_of_zeros_is_shown_where_there_are_any():
@@ -118,12 +119,12 @@ def test_the_share_of_zeros_is_shown_where_there_are_any():
         card._replace(value=np.array([[0.0, 1.0]])) if card.name[:2] == "A[" else card
         for card in cards
     ]
-    assert fold(cards).cards[1].bars[-1] == ("zeros", "value", (0.5, 0.5, 0.5), "50% to 50%")
+    assert fold(cards)[0][1].bars[-1] == ("zeros", "value", (0.5, 0.5, 0.5), "50% to 50%")
 
 
 def test_of_a_long_run_some_layers_get_bars_the_first_and_the_last_among_them():
-    shares = fold(mlp(1001)).cards[1].bars[0][2]
-    assert len(shares) == folding.BARS
+    shares = fold(mlp(1001))[0][1].bars[0][2]
+    assert len(shares) == boxing.BARS
     assert (shares[0], shares[-1]) == (1 / 1001, 1000 / 1001)
 
 
@@ -133,7 +134,7 @@ def test_numbers_that_are_not_finite_do_not_reach_the_scale_and_faults_are_count
     for i, card in enumerate(cards):
         if card.name in ("A[2]", "A[3]"):
             cards[i] = card._replace(value=bad, faults=(f"{card.name}: 1 nan", "dA: 1 nan"))
-    run = fold(cards).cards[1]
+    run = fold(cards)[0][1]
     assert run.faults == ("A[2]: 1 nan", "and 3 more")
     assert run.bars[0] == ("|A| mean", "value", (0.2, 0.0, 0.0, 0.8), "1 to 4")
 
@@ -167,7 +168,7 @@ def test_where_names_do_not_count_with_the_layers_the_first_stands_for_all():
         )
         for card in cards
     ]
-    run = fold(cards).cards[1]
+    run = fold(cards)[0][1]
     assert run.lines == ("Z[3] = A[0] @ W[0]", "A[1] = relu(Z[3])")
     assert run.notes[0] == "the lines of A[1]; the others are alike"
 
@@ -177,7 +178,7 @@ def test_many_lines_are_shortened():
     lines = box([*cards[:-1], cards[-1]._replace(scope="")], "all").lines
     assert lines[0] == "h0 = a(x)"
     assert lines[4:] == ("... 5 lines ...", "h9 = j(h8)")
-    assert len(lines) == folding.LINES
+    assert len(lines) == boxing.LINES
 
 
 # --- scopes in scopes, and left and entered again -------------------------------------------------
@@ -238,7 +239,7 @@ def test_a_scope_that_is_entered_again_without_that_is_one_box():
 def test_a_skip_over_boxes_keeps_them_in_order():
     cards = mlp(9)
     cards[-1] = cards[-1]._replace(parents=(*cards[-1].parents, 3, 9))  # from layers 0 and 2
-    folded = fold(cards).cards
+    folded = fold(cards)[0]
     assert [card.name for card in folded][1] == "layer 0..7"
     assert folded[-1].parents == (2, 3, 1)
 
@@ -281,8 +282,8 @@ def test_a_run_of_steps_counts_them_as_its_name_does():
 
 
 def test_it_is_said_when_nothing_was_folded():
-    assert fold(chain("abcd")).note == ""
-    assert fold(chain("abcd")).cards == chain("abcd")
+    assert fold(chain("abcd"))[1] == ""
+    assert fold(chain("abcd"))[0] == chain("abcd")
 
 
 def recurrent(n):
@@ -306,7 +307,7 @@ def recurrent(n):
 
 
 def test_what_several_boxes_share_has_a_card_of_its_own():
-    folded = fold(recurrent(30)).cards
+    folded = fold(recurrent(30))[0]
     assert [card.name for card in folded] == ["h0", "W", "x0", "h1", "h2..30", "L"]
     assert folded[4].parents == (3, 1)
     assert folded[4].carries == (3, 1)
@@ -322,7 +323,7 @@ def test_few_inputs_stay_outside_many_go_into_their_boxes():
 
 def test_chips_are_drawn_where_their_card_is():
     cards = recurrent(30)
-    folded = fold(cards, "h10").cards
+    folded = fold(cards, "h10")[0]
     at = {card.name: i for i, card in enumerate(folded)}
     chips = [card for card in folded if card.same is not None]
     assert [card.name for card in chips] == ["W"]
@@ -354,7 +355,7 @@ def test_scopes_are_opened_to_the_depth_that_was_asked_for():
     cards = residual(6)
     opened = names(cards, "blocks[2]")
     assert opened[3:6] == ["blocks[2].inner.W", "a2", "h2"]
-    inner = fold(cards, "blocks[2].inner").cards
+    inner = fold(cards, "blocks[2].inner")[0]
     assert [card.name for card in inner][3:6] == ["blocks[2].inner.W", "a2", "h2"]
     assert [card.scope for card in inner][3:6] == ["", "blocks[2].inner", ""]
 
@@ -437,23 +438,23 @@ def graphs(draw):
 @given(graphs(), st.integers(0, 100))
 def test_every_way_stays_and_parents_come_first(cards, asked):
     expand = [cards[asked % len(cards)].name] if asked < 50 else []
-    folded = fold(cards, expand)
-    assert folded == fold(cards, expand)
-    for i, card in enumerate(folded.cards):
+    folded, note = fold(cards, expand)
+    assert (folded, note) == fold(cards, expand)
+    for i, card in enumerate(folded):
         assert all(p < i for p in (*card.parents, card.spine or 0) if i)
         assert i not in card.carries
-    assert folded.cards[-1].name == cards[-1].name
+    assert folded[-1].name == cards[-1].name
     reached = set()
-    stack = [len(folded.cards) - 1]
+    stack = [len(folded) - 1]
     while stack:
         i = stack.pop()
         if i not in reached:
             reached.add(i)
-            same = folded.cards[i].same
-            stack += [*folded.cards[i].parents, *([] if same is None else [same])]
-    assert reached == set(range(len(folded.cards)))
-    assert len(folded.cards) <= len(cards)
-    assert bool(folded.note) == any(card.role == "layer" for card in folded.cards)
+            same = folded[i].same
+            stack += [*folded[i].parents, *([] if same is None else [same])]
+    assert reached == set(range(len(folded)))
+    assert len(folded) <= len(cards)
+    assert bool(note) == any(card.role == "layer" for card in folded)
 
 
 def seconds(cards):
@@ -472,9 +473,9 @@ def test_twenty_thousand_cards_are_folded_in_linear_time():
 
 
 def test_the_number_that_counts_is_found_among_others():
-    assert counting(["a1[2].W", "a1[3].W", "a1[9].W"], 9) == (3, 4, 1)
-    assert counting(["a1[2]", "a1[3]", "a1[9]"], 10) is None
-    assert counting(["a1", "a1", "b1"], 3) is None
+    assert apart(["a1[2].W", "a1[3].W", "a1[9].W"]) == ("a1[", "].W", [2, 3, 9])
+    assert apart(["a1[2]", "a2[3]", "a3[9]"]) is None
+    assert apart(["a1", "a1", "b1"]) is None
 
 
 # --- in a picture ---------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ LAYERS = (
     ("lengths", "looping"),
     ("arranging",),
     ("deriving",),
-    ("assembling", "rendering", "rounding", "running", "sharing"),
+    ("assembling", "rendering", "rounding", "running", "sharing", "boxing"),
     ("folding", "linewise", "charting"),
     ("judging",),
     ("probing",),
