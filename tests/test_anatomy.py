@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 
 from tests.test_styling import contrast
-from tinygrad_mlp import MLP, Linear, ManualMLP, Sequential, Tanh, anatomy, draw_anatomy, styling
-from tinygrad_mlp.anatomy import HEIGHT, WIDTH, skew_of
+from tinygrad_mlp import (
+    MLP,
+    Linear,
+    ManualMLP,
+    Sequential,
+    Tanh,
+    anatomy,
+    draw_anatomy,
+    paint,
+    styling,
+)
+from tinygrad_mlp.anatomy import HEIGHT, WIDTH
 from tinygrad_mlp.errors import RenderError
 
 ROOT = Path(__file__).parent.parent
@@ -212,12 +222,12 @@ def test_what_is_not_finite_is_a_fault():
     net.W[0][0, 0] = np.nan
     net.B[0][1] = np.inf
     found = {b.get("tooltip"): b for b in boxes(draw_anatomy(net).source)}
-    assert found["W[0][0, 0] = nan"]["fillcolor"] == styling.FAULT_GROUND
-    assert found["B[0][1] = inf"]["fontcolor"] == styling.FAULT
+    assert found["W[0][0, 0] = nan"]["fillcolor"] == paint.FAULT_GROUND
+    assert found["B[0][1] = inf"]["fontcolor"] == paint.FAULT
     large = trained([64, 64, 1])
     large.W[0].data[0, 0] = np.nan
     fills = [b.get("fillcolor") for b in boxes(draw_anatomy(large).source)]
-    assert fills.count(styling.FAULT) == 1
+    assert fills.count(paint.FAULT) == 1
 
 
 class Elsewhere:
@@ -280,15 +290,15 @@ def test_everything_lies_on_the_page_and_no_text_is_smaller_than_11_pixels(kind)
 
 @pytest.mark.parametrize("kind", NETS)
 def test_text_can_be_read_by_day_and_by_night(kind):
-    grounds = {styling.GROUND, styling.GROUP}
+    grounds = {paint.GROUND, paint.GROUP}
     for box in boxes(draw_anatomy(NETS[kind]()).source):
         if not box["label"]:
             continue
-        ink = box.get("fontcolor", styling.INK)
+        ink = box.get("fontcolor", paint.INK)
         for ground in {box["fillcolor"]} if "fillcolor" in box else grounds:
             assert contrast(ink, ground) >= 4.5, box
-            night = ink if ink == styling.GROUND else styling.NIGHT.get(ink, ink)
-            assert contrast(night, styling.NIGHT.get(ground, ground)) >= 4.5, box
+            night = ink if ink == paint.GROUND else paint.NIGHT.get(ink, ink)
+            assert contrast(night, paint.NIGHT.get(ground, ground)) >= 4.5, box
 
 
 def corners(svg):
@@ -323,10 +333,6 @@ def test_the_boxes_of_a_plane_meet_without_gaps(sizes):
                 assert below[0] == pytest.approx(lower, abs=0.15)
                 assert below[2] == pytest.approx(right_lower, abs=0.15)
             assert right_upper[1] > upper[1]  # it falls to the right
-
-
-def test_an_upright_box_has_no_skew():
-    assert skew_of(10, 10, 0) == 0
 
 
 @pytest.mark.dot

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_tables import cells_of
 
-from tinygrad_mlp import styling
+from tinygrad_mlp import paint
 from tinygrad_mlp.cards import Card, Row, card_label
 
 
@@ -32,8 +32,8 @@ def test_a_card_says_what_is_wrong_with_it():
         "overwritten",
         "W: 1 nan",
     ]
-    assert f'COLOR="{styling.FAULT}" BGCOLOR' in card_label(card)
-    assert styling.FAULT not in card_label(card._replace(faults=()))
+    assert f'COLOR="{paint.FAULT}" BGCOLOR' in card_label(card)
+    assert paint.FAULT not in card_label(card._replace(faults=()))
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_a_wrong_gradient_stands_beside_the_right_one_with_its_wrong_cells_boxed
     right, wrong = np.array([1.0, 0.0, -2.0]), np.array([1.0, 3.0, -2.0])
     mark = marked("wrong", wrong, "the mask is missing")
     text = card_label(Card("Z", "3", value=right, gradient=right, slope="dZ", mark=mark))
-    assert text.count(f'BORDER="2" COLOR="{styling.FAULT}"') == 1
+    assert text.count(f'BORDER="2" COLOR="{paint.FAULT}"') == 1
     assert text.startswith(
-        f'<TABLE BORDER="4" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" COLOR="{styling.FAULT}"'
+        f'<TABLE BORDER="4" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" COLOR="{paint.FAULT}"'
     )
     found = cells_of(text)
     assert [word for word in found if word in ("value", "yours: dZ", "autograd")] == [
@@ -84,7 +84,7 @@ def test_what_only_follows_has_a_thin_dashed_frame_and_no_second_array():
     g = np.array([1.0, 2.0])
     text = card_label(Card("W", "2", gradient=g, mark=marked("follows", 2 * g, "follows from dZ")))
     assert (
-        f'BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" COLOR="{styling.FAULT}"' in text
+        f'BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" COLOR="{paint.FAULT}"' in text
     )
     assert 'STYLE="dashed"' in text
     assert "autograd" not in text

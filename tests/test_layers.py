@@ -16,8 +16,8 @@ PACKAGE = Path(tinygrad_mlp.__file__).parent
 
 # A module may import from the rows above its own, not from its own row.
 LAYERS = (
-    ("console", "errors", "formatting", "styling"),
-    ("showing", "tables", "primitives", "serving"),
+    ("console", "errors", "formatting", "paint", "styling"),
+    ("showing", "pages", "tables", "primitives", "serving"),
     ("ops", "cards"),
     ("functional", "elementary", "shaping"),
     ("reductions", "linear_algebra"),
@@ -32,7 +32,7 @@ LAYERS = (
     ("lengths", "looping"),
     ("arranging",),
     ("deriving",),
-    ("assembling", "rendering", "rounding", "running", "sharing", "boxing"),
+    ("assembling", "rendering", "rounding", "running", "sheets", "sharing", "boxing"),
     ("folding", "linewise", "charting"),
     ("judging",),
     ("probing",),

@@ -20,6 +20,7 @@ from tinygrad_mlp import (
     grad,
     mse,
     no_grad,
+    paint,
     playing,
     relu,
     softmax,
@@ -296,7 +297,7 @@ def test_every_text_can_be_read_on_its_ground(colors, texts, grounds):
 def test_numbers_can_be_read_on_their_tints():
     assert "color:#111827" in STYLE
     for v in (1.0, -1.0):
-        assert contrast("#111827", styling.tint(v, 1.0)) >= 4.5
+        assert contrast("#111827", paint.tint(v, 1.0)) >= 4.5
     assert contrast("#b00020", "#fde8ea") >= 4.5
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.test_styling import contrast
-from tinygrad_mlp import Tensor, styling
+from tinygrad_mlp import Tensor, paint
 from tinygrad_mlp.showing import html_of
 
 
@@ -39,7 +39,7 @@ def test_what_is_no_real_number_of_numpys_is_named_only():
 def test_what_is_not_finite_is_said_and_does_not_dull_the_rest():
     t = Tensor([1.0, np.nan, np.inf])
     assert shown(t)[1:] == ["1.00", "nan", "inf"]
-    assert styling.tint(1.0, 1.0) in html_of(t)
+    assert paint.tint(1.0, 1.0) in html_of(t)
 
 
 def test_names_stay_text():
@@ -51,8 +51,8 @@ def test_names_stay_text():
 def test_numbers_on_a_tint_can_be_read_and_others_have_the_ink_of_the_page(v):
     found = html_of(Tensor([v, 1.0]))
     if v:
-        assert f"background:{styling.tint(v, 1.0)};color:{styling.ON_TINT}" in found
-        assert contrast(styling.ON_TINT, styling.tint(v, 1.0)) >= 4.5
+        assert f"background:{paint.tint(v, 1.0)};color:{paint.ON_TINT}" in found
+        assert contrast(paint.ON_TINT, paint.tint(v, 1.0)) >= 4.5
     else:
         assert found.count("color:") == 1
 

@@ -3,24 +3,25 @@
 import numpy as np
 import pytest
 
-from tinygrad_mlp import cards, styling
-from tinygrad_mlp.styling import block_means, number_text, one_line, tint
+from tinygrad_mlp import cards, paint, styling
+from tinygrad_mlp.paint import tint
+from tinygrad_mlp.styling import block_means, number_text, one_line
 
 PAIRS = [  # ink, ground, where
     *((ink, ground, f"header {role}") for role, (ground, ink) in cards.HEADERS.items()),
-    (styling.INK, styling.GROUND, "formulas, zeros, the headline"),
-    (styling.MUTED, styling.GROUND, "captions, comments, notes, legend"),
-    (styling.MUTED, styling.GROUP, "names of groups"),
-    (styling.GRADIENT, styling.GROUND, "captions of gradients"),
-    (styling.GRADIENT, styling.GRADIENT_GROUND, "formulas of gradients"),
-    (styling.SHAPE, styling.GRADIENT_GROUND, "their comments"),
-    (styling.FAULT, styling.FAULT_GROUND, "faults"),
-    (styling.FAULT, styling.GROUND, "captions of what is wrong"),
-    (styling.MATCH, styling.GROUND, "captions of what is right"),
-    (styling.MATCH, styling.RESULT, "gradient matches"),
-    (styling.INK, styling.GROUP, "headers of chips"),
-    (styling.GRADIENT, styling.GROUND, "sums of terms"),
-    (styling.SHAPE, styling.GROUND, "their comments"),
+    (paint.INK, paint.GROUND, "formulas, zeros, the headline"),
+    (paint.MUTED, paint.GROUND, "captions, comments, notes, legend"),
+    (paint.MUTED, paint.GROUP, "names of groups"),
+    (paint.GRADIENT, paint.GROUND, "captions of gradients"),
+    (paint.GRADIENT, paint.GRADIENT_GROUND, "formulas of gradients"),
+    (paint.SHAPE, paint.GRADIENT_GROUND, "their comments"),
+    (paint.FAULT, paint.FAULT_GROUND, "faults"),
+    (paint.FAULT, paint.GROUND, "captions of what is wrong"),
+    (paint.MATCH, paint.GROUND, "captions of what is right"),
+    (paint.MATCH, paint.RESULT, "gradient matches"),
+    (paint.INK, paint.GROUP, "headers of chips"),
+    (paint.GRADIENT, paint.GROUND, "sums of terms"),
+    (paint.SHAPE, paint.GROUND, "their comments"),
 ]
 
 
@@ -56,8 +57,8 @@ def test_a_header_can_be_read_without_green_cones(role):
     ground, ink = cards.HEADERS[role]
     assert green_blind("#ffffff") == "#ffffff"
     for day in (True, False):
-        seen = ground if day else styling.NIGHT[ground]
-        text = ink if day or ink == styling.GROUND else styling.NIGHT[ink]
+        seen = ground if day else paint.NIGHT[ground]
+        text = ink if day or ink == paint.GROUND else paint.NIGHT[ink]
         assert contrast(green_blind(text), green_blind(seen)) >= 4.5
 
 
@@ -73,25 +74,25 @@ def test_contrast_of_black_on_white_is_21():
 @pytest.mark.parametrize(("ink", "ground", "where"), PAIRS)
 def test_text_can_be_read_by_day_and_by_night(ink, ground, where):
     assert contrast(ink, ground) >= 4.5, where
-    night = styling.NIGHT[ground]
-    assert contrast(ink if ink == styling.GROUND else styling.NIGHT[ink], night) >= 4.5, where
+    night = paint.NIGHT[ground]
+    assert contrast(ink if ink == paint.GROUND else paint.NIGHT[ink], night) >= 4.5, where
 
 
 @pytest.mark.parametrize("v", [-1, -0.5, -1e-3, 1e-3, 0.5, 1])
 def test_numbers_can_be_read_on_their_tint(v):
-    assert contrast(styling.ON_TINT, tint(v, 1)) >= 4.5
+    assert contrast(paint.ON_TINT, tint(v, 1)) >= 4.5
 
 
 def test_inks_of_tinted_cells_stay_as_they_are_at_night():
-    assert styling.ON_TINT not in styling.NIGHT
-    assert styling.PAPER not in styling.NIGHT
-    assert all(tint(v, 1) not in styling.NIGHT for v in np.linspace(-1, 1, 201) if v)
+    assert paint.ON_TINT not in paint.NIGHT
+    assert paint.PAPER not in paint.NIGHT
+    assert all(tint(v, 1) not in paint.NIGHT for v in np.linspace(-1, 1, 201) if v)
 
 
 def test_style_sheet_maps_every_colour_and_touches_only_our_pictures():
-    style = styling.style_sheet()
-    assert all(f'[fill="{day}"]{{fill:{night}}}' in style for day, night in styling.NIGHT.items())
-    assert style.count(".tinygrad-mlp ") == style.count("[") == 2 * len(styling.NIGHT) + 1
+    style = paint.style_sheet()
+    assert all(f'[fill="{day}"]{{fill:{night}}}' in style for day, night in paint.NIGHT.items())
+    assert style.count(".tinygrad-mlp ") == style.count("[") == 2 * len(paint.NIGHT) + 1
 
 
 def test_tint_grows_with_size_and_turns_with_sign():

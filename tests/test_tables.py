@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from tinygrad_mlp import styling, tables
+from tinygrad_mlp import paint, tables
 from tinygrad_mlp.cards import faults_of
 from tinygrad_mlp.tables import bars, block, font
 
@@ -17,7 +17,7 @@ def cells_of(text):
 
 
 def parsed(array, heat=True):
-    return cells_of(block("value", array, styling.MUTED, heat)[0])
+    return cells_of(block("value", array, paint.MUTED, heat)[0])
 
 
 def test_small_arrays_are_printed_entry_by_entry():
@@ -38,16 +38,16 @@ def test_an_array_is_printed_up_to_36_entries_and_8_columns(shape, printed):
 
 def test_large_arrays_are_a_heat_map_a_histogram_and_figures():
     a = np.arange(-50.0, 50.0).reshape(10, 10)
-    text, width, height, _ = block("value", a, styling.MUTED, True)
+    text, width, height, _ = block("value", a, paint.MUTED, True)
     assert text.count('WIDTH="5" HEIGHT="5" BGCOLOR') == 100
-    assert text.count(tables.BAR[styling.MUTED]) == tables.HISTOGRAM
+    assert text.count(tables.BAR[paint.MUTED]) == tables.HISTOGRAM
     assert cells_of(text)[-2:] == ["mean -0.5  sd 29", "-50 to 49  zeros 1%"]
     assert width > height > 50
 
 
 def test_a_histogram_counts_what_numpy_counts():
     a = np.random.default_rng(0).normal(size=1000)
-    text = tables.histogram(a, styling.MUTED).text
+    text = tables.histogram(a, paint.MUTED).text
     heights = [
         int(td.attrib["HEIGHT"]) for td in ET.fromstring(text).iter("TD") if "BGCOLOR" in td.attrib
     ]
@@ -71,19 +71,19 @@ def test_what_has_no_numbers_to_show_says_so():
 
 
 def test_what_is_no_number_is_marked():
-    text = block("value", np.array([1.0, np.nan, -np.inf]), styling.MUTED, True)[0]
-    assert text.count(styling.FAULT_GROUND) == text.count(styling.FAULT) == 2
+    text = block("value", np.array([1.0, np.nan, -np.inf]), paint.MUTED, True)[0]
+    assert text.count(paint.FAULT_GROUND) == text.count(paint.FAULT) == 2
     large = np.ones((10, 10))
     large[3, 4] = np.inf
-    assert block("value", large, styling.MUTED, True)[0].count(f'BGCOLOR="{styling.FAULT}"') == 1
+    assert block("value", large, paint.MUTED, True)[0].count(f'BGCOLOR="{paint.FAULT}"') == 1
     assert faults_of("W", large) == ("W: 1 inf",)
     assert faults_of("W", np.array([np.nan, np.nan, np.inf])) == ("W: 2 nan, 1 inf",)
     assert faults_of("W", np.array([1])) == faults_of("W", None) == ()
 
 
 def test_a_zero_in_a_heat_map_is_paper_which_stays_light_at_night():
-    text = block("value", np.zeros((10, 10)), styling.MUTED, True)[0]
-    assert text.count(f' BGCOLOR="{styling.PAPER}"></TD>') == 100
+    text = block("value", np.zeros((10, 10)), paint.MUTED, True)[0]
+    assert text.count(f' BGCOLOR="{paint.PAPER}"></TD>') == 100
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble, np.int8, np.uint64, bool])
@@ -98,7 +98,7 @@ def test_every_dtype_is_shown_without_a_warning(dtype, shape):
 
 
 def test_no_text_makes_no_element():
-    assert font("", styling.INK, 9) == ""
+    assert font("", paint.INK, 9) == ""
 
 
 def test_rounding_is_no_difference():

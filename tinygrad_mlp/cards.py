@@ -10,25 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .styling import (
-    DATA,
-    FAULT,
-    FAULT_GROUND,
-    FRAME,
-    GRADIENT,
-    GRADIENT_GROUND,
-    GROUND,
-    GROUP,
-    INK,
-    LAYER,
-    LOSS,
-    MATCH,
-    MUTED,
-    PARAMETER,
-    RESULT,
-    SHAPE,
-    one_line,
-)
+from . import paint
+from .styling import one_line
 from .tables import above, bars, beside, block, escape, font, row
 
 __all__ = ["Card", "Row", "card_label", "findings", "spine_of"]
@@ -84,18 +67,18 @@ class Card(NamedTuple):
     def arrays(self) -> list[tuple[str, str, str, Any, str, Any]]:
         """What is shown: letter, title, caption, array, colour, and what the array should be."""
         slope = self.caption or f"d{self.name}"
-        found = [("v", f"value of {self.name}", "value", self.value, MUTED, None)]
+        found = [("v", f"value of {self.name}", "value", self.value, paint.MUTED, None)]
         yours = getattr(self.mark, "yours", None)
         if self.status in ("wrong", "follows", "unknown") and yours is not None:
             truth = self.gradient if self.mark.truth is None else self.mark.truth
             other = truth if getattr(yours, "shape", None) == getattr(truth, "shape", 0) else None
-            found.append(("g", f"your {slope}", f"yours: {slope}", yours, FAULT, other))
+            found.append(("g", f"your {slope}", f"yours: {slope}", yours, paint.FAULT, other))
             if self.status != "follows":
-                found.append(("t", f"{slope} by autograd", "autograd", truth, MATCH, None))
+                found.append(("t", f"{slope} by autograd", "autograd", truth, paint.MATCH, None))
         else:
             caption = slope if self.same is None else f"its term of {slope}"
             title = f"gradient of {self.name}"
-            found.append(("g", title, caption, self.gradient, GRADIENT, None))
+            found.append(("g", title, caption, self.gradient, paint.GRADIENT, None))
         return [shown for shown in found if shown[3] is not None]
 
 
@@ -133,13 +116,13 @@ def findings(card: Card) -> list[str]:
 # --- a card as a table ----------------------------------------------------------------------------
 
 HEADERS = {
-    "input": (DATA, GROUND),
-    "target": (DATA, GROUND),
-    "constant": (DATA, GROUND),
-    "parameter": (PARAMETER, GROUND),
-    "result": (RESULT, INK),
-    "loss": (LOSS, GROUND),
-    "layer": (LAYER, GROUND),
+    "input": (paint.DATA, paint.GROUND),
+    "target": (paint.DATA, paint.GROUND),
+    "constant": (paint.DATA, paint.GROUND),
+    "parameter": (paint.PARAMETER, paint.GROUND),
+    "result": (paint.RESULT, paint.INK),
+    "loss": (paint.LOSS, paint.GROUND),
+    "layer": (paint.LAYER, paint.GROUND),
 }
 """Role -> ground and ink of the header; results on the way have no role."""
 
@@ -155,24 +138,26 @@ def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
     rows += [row(bars(*bar).text) for bar in card.bars]
     for i, (_, line, formula, comment) in enumerate(card.backward):
         named = named_part("r", k, i, title=line) * bool(line)
-        place = f' BGCOLOR="{GRADIENT_GROUND}" PORT="r{i}"{named}'
-        rows.append(row(code(formula, comment, GRADIENT, 10.5, SHAPE), place))
-    rows += [row(font(text, MUTED, 9.5, tag="I")) for text in card.notes]
+        place = f' BGCOLOR="{paint.GRADIENT_GROUND}" PORT="r{i}"{named}'
+        rows.append(row(code(formula, comment, paint.GRADIENT, 10.5, paint.SHAPE), place))
+    rows += [row(font(text, paint.MUTED, 9.5, tag="I")) for text in card.notes]
     for text in findings(card):
-        lines = [font(part, FAULT, 9.5, tag="B") for part in textwrap.wrap(one_line(text, 400), 64)]
-        rows.append(row("<BR/>".join(lines), f' BGCOLOR="{FAULT_GROUND}" BALIGN="LEFT"'))
+        lines = [
+            font(part, paint.FAULT, 9.5, tag="B") for part in textwrap.wrap(one_line(text, 400), 64)
+        ]
+        rows.append(row("<BR/>".join(lines), f' BGCOLOR="{paint.FAULT_GROUND}" BALIGN="LEFT"'))
     if not {*card.carries} <= {r.parent for r in card.backward}:  # a place for their arrows
         rows.append('<TR><TD PORT="b" CELLPADDING="0" HEIGHT="8"></TD></TR>')
     color, border, style = frame(card)
     whole = (
         f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" '
-        f'COLOR="{color}" BGCOLOR="{GROUND}"{style}>{"".join(rows)}</TABLE>'
+        f'COLOR="{color}" BGCOLOR="{paint.GROUND}"{style}>{"".join(rows)}</TABLE>'
     )
     if card.times == 1:
         return whole
     return (  # like cards in one: a second rim
         f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0" COLOR="{color}" '
-        f'BGCOLOR="{GROUND}"><TR><TD>{whole}</TD></TR></TABLE>'
+        f'BGCOLOR="{paint.GROUND}"><TR><TD>{whole}</TD></TR></TABLE>'
     )
 
 
@@ -180,12 +165,12 @@ def frame(card: Card) -> tuple[str, int, str]:
     """The colour, the width and the style of the frame."""
     dashed = ' STYLE="dashed"'
     if card.status in ("wrong", "unknown") or card.cause:
-        return FAULT, 4, ""
+        return paint.FAULT, 4, ""
     if card.faults:
-        return FAULT, 2, ""
+        return paint.FAULT, 2, ""
     if card.status == "follows":
-        return FAULT, 1, dashed
-    return (FRAME, 1, "") if card.same is None else (PARAMETER, 1, dashed)
+        return paint.FAULT, 1, dashed
+    return (paint.FRAME, 1, "") if card.same is None else (paint.PARAMETER, 1, dashed)
 
 
 def named_part(kind: str, *numbers: int, title: str) -> str:
@@ -198,17 +183,21 @@ def header(card: Card, k: int) -> str:
     ground, ink = HEADERS[card.role or "result"]
     role = ", ".join([card.role] * bool(card.role) + [f"used {card.uses} times"] * (card.uses > 1))
     if card.same is not None:
-        ground, ink, role = GROUP, INK, "the same array"
+        ground, ink, role = paint.GROUP, paint.INK, "the same array"
     name = f"{card.name}  × {card.times}" if card.times > 1 else card.name
     text = font(name, ink, 12.5, tag="B") + font(f"  {card.shape}", ink, 10)
     text += font(f"  {role}" * bool(role), ink, 9.5, tag="I")
     if card.status == "same":
-        text += font("  gradient matches", MATCH if ink == INK else ink, 9.5, tag="B")
+        text += font("  gradient matches", paint.MATCH if ink == paint.INK else ink, 9.5, tag="B")
     return row(text, f' BGCOLOR="{ground}"' + named_part("h", k, title=card.name))
 
 
 def code(
-    text: str, comment: str = "", color: str = INK, size: float = 11, shapes: str = MUTED
+    text: str,
+    comment: str = "",
+    color: str = paint.INK,
+    size: float = 11,
+    shapes: str = paint.MUTED,
 ) -> str:
     """Code on a card, over several lines if it is long, and what the shapes are."""
     text = one_line(text, 240)

@@ -4,25 +4,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from . import paint
 from .cards import HEADERS, Card, card_label, findings
-from .styling import (
-    CLASS,
-    DATA,
-    FAULT,
-    FAULT_GROUND,
-    GRADIENT,
-    GROUND,
-    GROUP,
-    INK,
-    LINE,
-    MUTED,
-    ON_TINT,
-    PARAMETER,
-    one_line,
-    style_sheet,
-    text_width,
-    tint,
-)
+from .styling import one_line, text_width
 from .tables import cell, escape, font, row, table
 
 if TYPE_CHECKING:
@@ -34,8 +18,8 @@ HEAT_LIMIT = 60
 """In a graph of more cards, large arrays are four figures instead of a heat map."""
 
 GRAPH = {
-    "bgcolor": GROUND,
-    "class": CLASS,
+    "bgcolor": paint.GROUND,
+    "class": paint.CLASS,
     "fontname": "Helvetica",
     "labeljust": "l",
     "labelloc": "t",
@@ -45,8 +29,8 @@ GRAPH = {
     "ranksep": "0.5",
     "splines": "spline",
 }
-BACKWARD = f'color="{GRADIENT}" penwidth="1.5" style="dashed" constraint="false"'
-CHAIN = f'color="{PARAMETER}" style="dotted" dir="none" constraint="false"'
+BACKWARD = f'color="{paint.GRADIENT}" penwidth="1.5" style="dashed" constraint="false"'
+CHAIN = f'color="{paint.PARAMETER}" style="dotted" dir="none" constraint="false"'
 
 
 def to_dot(
@@ -68,9 +52,9 @@ def to_dot(
             "label": f"<{title(cards, notes, check, whole)}>",
         },
         node_attr={"shape": "plain", "fontname": "Helvetica"},
-        edge_attr={"color": DATA, "penwidth": "1.4", "arrowsize": "0.7"},
+        edge_attr={"color": paint.DATA, "penwidth": "1.4", "arrowsize": "0.7"},
     )
-    drawing.style = style_sheet()
+    drawing.style = paint.style_sheet()
     drawing.listing = listing(cards, [*([whole] if whole else []), *notes])
     drawing.titles = {f"n{k}": spoken(card) for k, card in enumerate(cards)}
     drawing.alt = alt_text(cards, notes, whole)
@@ -82,11 +66,11 @@ def to_dot(
     at, groups = nodes(cards, sides, spine, scopes, down)
     body = groups.pop("")
     for k, (scope, lines) in enumerate(groups.items()):
-        label = font(scope, MUTED, 12, tag="B")
+        label = font(scope, paint.MUTED, 12, tag="B")
         body += [
             f"subgraph cluster_{k} {{",
-            f'\tgraph [id="c-{k}" style="rounded,filled" fillcolor="{GROUP}" color="{LINE}" '
-            f'margin="14" labeljust="l" label=<{label}>]',
+            f'\tgraph [id="c-{k}" style="rounded,filled" fillcolor="{paint.GROUP}" '
+            f'color="{paint.LINE}" margin="14" labeljust="l" label=<{label}>]',
             *(f"\t{line}" for line in lines),
             "}",
         ]
@@ -254,9 +238,9 @@ def title(cards: list[Card], notes: list[str], check: Any, whole: str) -> str:
         for cause in check.causes[:3]:
             text = f"{cause.line}: " * bool(cause.line) + cause.text
             causes += textwrap.wrap(one_line(text, 300), 100)
-    texts = [(head, INK, 17, "B"), *((text, MUTED, 11, "") for text in said)]
-    texts += [(text, FAULT, 11, "B") for text in causes]
-    texts += [(note, GRADIENT, 11, "B") for note in notes]
+    texts = [(head, paint.INK, 17, "B"), *((text, paint.MUTED, 11, "") for text in said)]
+    texts += [(text, paint.FAULT, 11, "B") for text in causes]
+    texts += [(note, paint.GRADIENT, 11, "B") for note in notes]
     rows = [row(font(text, color, size, tag=tag)) for text, color, size, tag in texts]
     rows.append(row(legend(cards, gradients), ' CELLPADDING="4"'))
     return (
@@ -268,17 +252,19 @@ def legend(cards: list[Card], gradients: bool) -> str:
     """What the colours mean that are there."""
     roles = {card.role or "result" for card in cards}
     parts = [(role, *colors) for role, colors in HEADERS.items() if role in roles]
-    parts.append(("→ forward", "", MUTED))
-    parts += [("← gradient", "", GRADIENT)] * gradients
+    parts.append(("→ forward", "", paint.MUTED))
+    parts += [("← gradient", "", paint.GRADIENT)] * gradients
     if any(card.value is not None for card in cards):
-        parts += [(sign, tint(v, 1.4), ON_TINT) for sign, v in (("+", 1.0), ("-", -1.0))]
-        parts.append(("tint: sign and size", "", MUTED))
+        parts += [
+            (sign, paint.tint(v, 1.4), paint.ON_TINT) for sign, v in (("+", 1.0), ("-", -1.0))
+        ]
+        parts.append(("tint: sign and size", "", paint.MUTED))
     if any(card.status not in ("", "same") for card in cards):
-        parts.append(("differs", FAULT_GROUND, FAULT))
+        parts.append(("differs", paint.FAULT_GROUND, paint.FAULT))
     cells, whole = "", 0
     for text, ground, ink in parts:
         look = f' BGCOLOR="{ground}"' * bool(ground)
-        look += f' BORDER="2" COLOR="{FAULT}"' * (ink == FAULT)
+        look += f' BORDER="2" COLOR="{paint.FAULT}"' * (ink == paint.FAULT)
         wide = round(0.9 * text_width(text, 9)) + (10 if ground else 4)
         cells += cell(font(text, ink, 9, tag="B" * bool(ground)), wide, 15, look) + cell("", 4, 15)
         whole += wide + 4

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from . import paint
 from .charting import svg_ids, to_dot
 from .deriving import Program, derive
 from .drawing import LIMIT, checkable, with_causes
@@ -24,7 +25,7 @@ from .formatting import describe
 from .linewise import line_cards
 from .printing import ATOM, INFIX, Printer, shape_comment
 from .reasons import reasons
-from .styling import COLUMNS, MINUS, NUMBERS, PLUS, block_means, figures, number_text
+from .styling import COLUMNS, NUMBERS, block_means, figures, number_text
 from .tensor import Tensor
 from .values import Value
 
@@ -220,7 +221,7 @@ def page_data(loss: Tensor, program: Program, check: Any) -> tuple[dict[str, Any
         if line.name in marks:
             step["m"] = verdict(line.name, marks[line.name], arrays[line.name], check)
         steps.append(step)
-    data = {"plus": PLUS, "minus": MINUS, "arrays": shown, "steps": steps}
+    data = {"plus": paint.PLUS, "minus": paint.MINUS, "arrays": shown, "steps": steps}
     return {**data, "notes": notes}, svg
 
 

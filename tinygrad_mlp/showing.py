@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from . import paint
 from .formatting import name_of
-from .styling import COLUMNS, GROUND, NUMBERS, ON_TINT, figures, number_text, size_text, tint
+from .styling import COLUMNS, NUMBERS, figures, number_text, size_text
 
 __all__ = ["html_of"]
 
@@ -48,7 +49,7 @@ def numbers_of(a: Any) -> str:
 
 
 def cell(v: float, top: float) -> str:
-    """A number on its tint; without one, in the colours of the page."""
-    ground = tint(v, top) if np.isfinite(v) else GROUND
-    colours = "" if ground == GROUND else f";background:{ground};color:{ON_TINT}"
+    """A number on its paint.tint; without one, in the colours of the page."""
+    ground = paint.tint(v, top) if np.isfinite(v) else paint.GROUND
+    colours = "" if ground == paint.GROUND else f";background:{ground};color:{paint.ON_TINT}"
     return f'<td style="{CELL}{colours}">{number_text(v)}</td>'

@@ -9,27 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .styling import (
-    COLUMNS,
-    FAULT,
-    FAULT_GROUND,
-    GRADIENT,
-    HEAT,
-    INK,
-    INKS,
-    LINE,
-    MATCH,
-    MUTED,
-    NUMBERS,
-    ON_TINT,
-    PAPER,
-    RESULT,
-    block_means,
-    figures,
-    grounds,
-    number_text,
-    text_width,
-)
+from . import paint
+from .styling import COLUMNS, HEAT, NUMBERS, block_means, figures, number_text, text_width
 
 __all__ = ["Block", "above", "bars", "beside", "block", "escape", "font", "row", "said"]
 
@@ -39,7 +20,12 @@ SIDE = 5
 HISTOGRAM = 18
 """The bars of a histogram."""
 
-BAR = {MUTED: "#7aa6c8", GRADIENT: "#d98358", FAULT: "#d98358", MATCH: "#7aa6c8"}
+BAR = {
+    paint.MUTED: "#7aa6c8",
+    paint.GRADIENT: "#d98358",
+    paint.FAULT: "#d98358",
+    paint.MATCH: "#7aa6c8",
+}
 """Colour of a caption -> that of bars below it."""
 
 
@@ -109,7 +95,9 @@ def beside(blocks: list[Block], gap: int = 0) -> Block:
     return table(f"<TR>{cells}</TR>", sum(wide), tall)
 
 
-def said(text: str, color: str = MUTED, size: float = 9, tag: str = "", wide: int = 0) -> Block:
+def said(
+    text: str, color: str = paint.MUTED, size: float = 9, tag: str = "", wide: int = 0
+) -> Block:
     """A line of text."""
     width = wide or text_width(text, size) + 8
     return Block(font(text, color, size, tag=tag), width, 14 if tag else round(size * 4 / 3))
@@ -158,26 +146,26 @@ def cells(a: Any, boxed: Any) -> Block:
     texts = [[number_text(v) for v in line] for line in a.tolist()]
     wide, tall = max(text_width(text, 10) for line in texts for text in line) + 9, 17
     rows = ""
-    for entries in zip(texts, grounds(a), boxed.tolist()):
+    for entries in zip(texts, paint.grounds(a), boxed.tolist()):
         rows += "<TR>"
         for text, ground, wrong in zip(*entries):
-            box = f' BORDER="2" COLOR="{FAULT}"' if wrong else ""
-            ground = FAULT_GROUND if wrong else ground
-            ink = INKS.get(ground)
-            text = font(text, ink, 10, tag="B" * (ink == FAULT)) if ink else text
+            box = f' BORDER="2" COLOR="{paint.FAULT}"' if wrong else ""
+            ground = paint.FAULT_GROUND if wrong else ground
+            ink = paint.INKS.get(ground)
+            text = font(text, ink, 10, tag="B" * (ink == paint.FAULT)) if ink else text
             rows += cell(text, wide, tall, f' ALIGN="RIGHT" BGCOLOR="{ground}"{box}')
         rows += "</TR>"
-    look = f'BORDER="0" CELLBORDER="1" CELLPADDING="1" COLOR="{LINE}"'
+    look = f'BORDER="0" CELLBORDER="1" CELLPADDING="1" COLOR="{paint.LINE}"'
     whole = table(rows, wide * a.shape[1] + 1, tall * len(a) + 1, look)
-    text = f'<FONT COLOR="{ON_TINT}" POINT-SIZE="10">{whole.text}</FONT>'
+    text = f'<FONT COLOR="{paint.ON_TINT}" POINT-SIZE="10">{whole.text}</FONT>'
     return whole._replace(text=text)
 
 
 def heat_map(a: Any) -> Block:
     """Block means as coloured squares."""
-    colors = grounds(block_means(a), map_of_many=True)
+    colors = paint.grounds(block_means(a), map_of_many=True)
     rows = "".join(f"<TR>{''.join(patch(c, SIDE, SIDE) for c in line)}</TR>" for line in colors)
-    look = f'BORDER="1" CELLBORDER="0" CELLPADDING="0" COLOR="{LINE}" BGCOLOR="{PAPER}"'
+    look = f'BORDER="1" CELLBORDER="0" CELLPADDING="0" COLOR="{paint.LINE}" BGCOLOR="{paint.PAPER}"'
     return table(rows, SIDE * len(colors[0]) + 2, SIDE * len(colors) + 2, look)
 
 
@@ -204,12 +192,12 @@ def standing(shares: Any, wide: int, tall: int, color: str, ground: str = "") ->
 
 def bars(text: str, kind: str, shares: tuple[float, ...], figure_text: str) -> Block:
     """Figures from 0 to 1, with words before and after them: one lies, several stand in a row."""
-    color, full = BAR[GRADIENT if kind == "gradient" else MUTED], 120
+    color, full = BAR[paint.GRADIENT if kind == "gradient" else paint.MUTED], 120
     if len(shares) > 1:
-        drawn = standing(shares, full // len(shares), 24, color, RESULT)
+        drawn = standing(shares, full // len(shares), 24, color, paint.RESULT)
     else:
         long = max(1, round(full * shares[0]))
-        parts = ((long, color), (full + 1 - long, RESULT))
+        parts = ((long, color), (full + 1 - long, paint.RESULT))
         drawn = table(f"<TR>{''.join(patch(c, wide, 10) for wide, c in parts)}</TR>", full + 1, 10)
     drawn = drawn._replace(wide=full + 8)
-    return beside([said(text, size=10, wide=66), drawn, said(figure_text, INK, 10, wide=92)])
+    return beside([said(text, size=10, wide=66), drawn, said(figure_text, paint.INK, 10, wide=92)])
