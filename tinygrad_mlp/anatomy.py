@@ -69,6 +69,7 @@ def draw_anatomy(net: Any) -> "Drawing":
 
     Examples
     --------
+    >>> import numpy as np
     >>> from tinygrad_mlp import MLP
     >>> net = MLP([3, 4, 2], rng=0)
     >>> y = net(np.ones((5, 3)))
