@@ -32,6 +32,7 @@ tinygrad_mlp.play(loss, Path(html_extra_path[0]) / "play.html")
 html_theme = "furo"
 html_title = "tinygrad_mlp"
 html_show_sphinx = False
+html_static_path = ["_static"]  # the pictures that pages show by <img>
 
 # Signatures carry the types; numpydoc's sections carry the shapes.
 autodoc_typehints = "signature"

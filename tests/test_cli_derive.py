@@ -1,6 +1,7 @@
 """`tinygrad-mlp derive`: a network or a person's loss, in every format, or one line that helps."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +67,15 @@ def test_formats(capsys, args, start):
     assert out.startswith(start)
     assert ("reversed(range" in out) == ("--loop" in args)
     assert ("dy = ..." in out) == ("--worksheet" in args)
+
+
+def test_with_json_a_file_has_its_own_form_and_the_document_names_it(capsys, tmp_path):
+    path = str(tmp_path / "exercise.py")
+    status, out, _ = run(capsys, "--sizes", "3,2", "--json", "--worksheet", "-o", path)
+    document = json.loads(out)
+    assert (status, document["file"]) == (0, path)
+    assert document["program"]["lines"]
+    assert "dW0 = ..." in Path(path).read_text("utf-8")
 
 
 def test_json_is_one_document(capsys):

@@ -5,17 +5,36 @@ import inspect
 import json
 import operator
 import re
+import statistics
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+import test_mistakes as mistakes
 from mistakes.measure import measure
 from mistakes.registry import PASSES
+from test_layers import LAYER, LAYERS
 
 import tinygrad_mlp
-from tinygrad_mlp import elementary, functional, linear_algebra, ops, reductions, shaping
+from tinygrad_mlp import (
+    cli,
+    drawing,
+    elementary,
+    errors,
+    folding,
+    functional,
+    linear_algebra,
+    ops,
+    playing,
+    reductions,
+    shaping,
+    styling,
+    values,
+)
 from tinygrad_mlp.cli import main
 from tinygrad_mlp.primitives import PRIMITIVES
 from tinygrad_mlp.tensor import FORWARDS, QUERIES
@@ -176,6 +195,17 @@ def test_the_picture_in_the_readme_is_what_the_command_beside_it_draws(tmp_path)
     assert sorted(old) == sorted(new), f"draw it again: {command} -o {file}"
 
 
+def test_pictures_that_a_page_shows_by_itself_are_copied_with_it():
+    """Sphinx knows nothing of an <img>; what lies in html_static_path goes along."""
+    found = {
+        src for page in PAGES[1:] for src in re.findall(r'<img src="([^"]+)"', page.read_text())
+    }
+    assert found
+    assert {src.split("/")[0] for src in found} == {"_static"}
+    conf = (ROOT / "docs" / "conf.py").read_text("utf-8")
+    assert 'html_static_path = ["_static"]' in conf
+
+
 def test_what_stands_beside_pytorch_runs(tmp_path, monkeypatch):
     """The right column of the first table; what PyTorch has in the left one is not installed."""
     page = (ROOT / "docs" / "pytorch.md").read_text("utf-8")
@@ -278,3 +308,153 @@ def test_the_table_of_speeds_is_made_from_the_rounds():
     raw = json.loads(path.with_name("results.json").read_text("utf-8"))
     assert {len(times) for size in raw.values() for times in size.values()} == {30}
     assert bench.table(raw) in (ROOT / "docs" / "performance.md").read_text("utf-8")
+
+
+# --- numbers and lists ----------------------------------------------------------------------------
+
+DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
+
+
+def order_of_modules() -> str:
+    """The rows of LAYERS as the design shows them."""
+    rows = [", ".join(row).replace("__init__", "tinygrad_mlp itself") for row in LAYERS[:-1]]
+    text = textwrap.fill(" <- ".join(rows), 96, break_on_hyphens=False)
+    return textwrap.indent(text.replace(" <-\n", "\n<- "), "    ")
+
+
+def test_the_order_of_the_modules_is_that_of_the_design():
+    assert order_of_modules() in DESIGN, f"paste this:\n{order_of_modules()}"
+
+
+def test_the_core_is_read_in_the_order_of_its_imports():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (text,) = re.findall(
+        r"The core is six modules, to be read in this order: (.*?)\.", readme, re.S
+    )
+    core = re.findall(r"\w+", text)
+    assert len(core) == 6
+    rows = [next(i for i, row in enumerate(LAYERS) if name in row) for name in core]
+    assert rows == sorted(rows)
+    assert rows[-1] == LAYER["tensor"]
+
+
+def test_the_tree_of_errors_is_the_same_everywhere():
+    tree = re.compile(r"── (\w+) +\(?also a (\w+)")
+    there = {
+        (name, next(b.__name__ for b in error.__bases__ if b is not errors.TinygradMLPError))
+        for name, error in vars(errors).items()
+        if name in errors.__all__ and error is not errors.TinygradMLPError
+    }
+    for text in (errors.__doc__, DESIGN):
+        assert set(tree.findall(text)) == there
+
+
+def number(text: str) -> float:
+    words = {"ten": 10}
+    return words.get(text) or float(text.replace(",", ""))
+
+
+def options(command: str, name: str) -> Any:
+    """What an option of the command line is, where it is not given."""
+    given = {"compare": ["net.py"], "train": ["--data", "d", "--sizes", "1,1", "-o", "m"]}
+    return getattr(cli.parser().parse_args([command, *given[command]]), name)
+
+
+COUNTED = {
+    ("drawing.md", r"Of more than (\d+) cards"): lambda: folding.FEW,
+    ("drawing.md", r"At most (\d+) cards"): lambda: drawing.LIMIT,
+    ("drawing.md", r"Up to (\d+) numbers"): lambda: styling.NUMBERS,
+    ("playing.md", r"Arrays of more than (\d+) numbers"): lambda: styling.NUMBERS,
+    ("design.md", r"arrays of up to (\d+) numbers"): lambda: styling.NUMBERS,
+    ("design.md", r"at most ([\d,]+) sums"): lambda: playing.ENTRIES,
+    ("deriving.md", r"one line of (\d+) characters"): lambda: values.LONGEST,
+    ("checking.md", r"(\w+) times that\s+is the limit"): lambda: (
+        inspect.signature(tinygrad_mlp.compare).parameters["sigma"].default
+    ),
+    ("teachers.md", r"a file may take, (\d+) by default"): lambda: options("compare", "timeout"),
+    ("mistakes.md", r"at least (\d+) % are right"): lambda: 100 * mistakes.CAUSE_RIGHT,
+    ("mistakes.md", r"at most ([\d.]+) % wrong"): lambda: 100 * mistakes.CAUSE_WRONG,
+    ("../README.md", r"Python 3\.(\d+) or newer"): lambda: int(
+        re.search(r"python_requires = >=3\.(\d+)", (ROOT / "setup.cfg").read_text("utf-8"))[1]
+    ),
+}
+
+
+@pytest.mark.parametrize(("page", "pattern"), COUNTED, ids=str)
+def test_a_number_in_the_text_is_that_of_the_code(page, pattern):
+    (found,) = re.findall(pattern, (ROOT / "docs" / page).read_text("utf-8"))
+    assert number(found) == pytest.approx(COUNTED[page, pattern]())
+
+
+def test_so_many_functions_of_numpy_have_a_gradient():
+    said = int(
+        re.search(r"(\d+) functions of NumPy", (ROOT / "CHANGELOG.md").read_text("utf-8"))[1]
+    )
+    known = {*(f for f, rules in REGISTERED.items() if rules), *FORWARDS}
+    numpys = {f for f in known if f.__module__.startswith("numpy") or f.__class__ is np.ufunc}
+    assert said <= len(numpys) < said + 10
+
+
+def test_the_page_that_steps_has_about_the_size_that_is_said():
+    page = (ROOT / "docs" / "playing.md").read_text("utf-8")
+    said = int(re.search(r"one file of\s+about\s+(\d+) kB", page)[1])
+    net = tinygrad_mlp.MLP((2, 4, 1), rng=3)
+    loss = tinygrad_mlp.mse(net(np.ones((3, 2))), np.zeros((3, 1)))
+    assert 0.8 * said < len(tinygrad_mlp.play(loss).html) / 1000 < 1.2 * said
+
+
+def test_the_sizes_of_the_measured_networks_are_said():
+    bench = load(ROOT / "benchmarks" / "training_step.py")
+    page = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    for name, (sizes, batch) in bench.SIZES.items():
+        layers = "-".join(map(str, sizes)) if len(sizes) < 9 else f"{len(sizes) - 1} layers of 64"
+        assert re.search(rf"{name}\s+(is )?{layers}\s+with\s+{batch}\b", page), name
+
+
+@pytest.mark.slow
+def test_the_digits_are_read_as_well_as_is_said():
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    said = [float(n) for n in re.search(r"reads ([\d.]+) %.*?([\d.]+) %", page, re.S).groups()]
+    source = (ROOT / "examples" / "10_digits.py").read_text("utf-8").split("\nright = {}")[0]
+    names: dict[str, Any] = {}
+    exec(source, names)
+    for text, data, epochs in zip(said, (names["as_it_is"], names["moved"]), (15, 30)):
+        right = []
+        for seed in range(5):
+            net = names["learn"](data, epochs, seed)
+            logits = net(names["rows"](names["digits"].test_images)).data
+            right.append(100 * names["accuracy"](logits, names["digits"].test_labels))
+        assert statistics.median(right) == pytest.approx(text, abs=0.3)  # sums differ elsewhere
+
+
+# --- the rules in the table of ops ----------------------------------------------------------------
+
+
+def written_rules() -> Iterator[tuple[Any, list[str]]]:
+    """Functions whose cell of the table is nothing but formulas, one for each argument."""
+    for title in ("Arithmetic", "Elementwise"):
+        for name, cell in re.findall(r"^\| `([\w.]+)` \| (.*?) \|", section(title), re.M):
+            if re.fullmatch(r"`[^`]+`(, `[^`]+`)*", cell) and name not in ("np.matmul", "gelu"):
+                yield function(name), re.findall(r"`([^`]+)`", cell)
+
+
+RULES = list(written_rules())
+
+
+def test_most_rules_are_written_as_formulas():
+    assert len(RULES) > 35
+
+
+@pytest.mark.parametrize(("fun", "rules"), RULES, ids=lambda v: getattr(v, "__name__", ""))
+def test_a_rule_is_what_the_table_says(fun, rules):
+    rng = np.random.default_rng(0)
+    low = 1.1 if fun is np.arccosh else 0.1
+    given = [text for text in rules if " = " in text]  # s = sigmoid(x)
+    rules = [text for text in rules if " = " not in text]
+    args = [rng.uniform(low, low + 0.8, size=9) for _ in rules]
+    g, y = rng.normal(size=9), fun(*args)
+    names = {**vars(np), **vars(functional), "π": np.pi, "g": g, "y": y, "abs": np.abs}
+    names |= dict(zip("ab", args)) | {"x": args[0]}
+    exec("\n".join(given), names)
+    for text, rule in zip(rules, REGISTERED[fun], strict=True):
+        np.testing.assert_allclose(eval(text, names), rule(g, y, *args), rtol=1e-9, err_msg=text)

@@ -115,11 +115,12 @@ def derive_command(args: argparse.Namespace) -> Answer:
     python = "python" if args.worksheet or args.loop else None
     suffix = args.output.suffix.lower() if args.output else ""
     by_name = next((form for form, end in FORMATS.items() if end == suffix), "text")
-    form = "json" if args.json else args.format or python or by_name
+    shown = "json" if args.json and not args.output else None
+    form = shown or args.format or python or by_name
     if form != "python" and python:
         raise DataError(f"derive: --worksheet and --loop make Python, not {form}.")
+    document = {**head(args), "program": program.to_dict()}
     if form == "json":
-        document = {**head(args), "program": program.to_dict()}
         text = json.dumps(document, indent=2, allow_nan=False)
     elif form == "python":
         text = program.worksheet() if args.worksheet else program.source(loop=args.loop)
@@ -127,8 +128,8 @@ def derive_command(args: argparse.Namespace) -> Answer:
         text = program.formulas(form)
     if args.output:
         write(args.output, f"{text.rstrip()}\n")
-        text = os.fspath(args.output)
-    return Answer({}, text.rstrip())
+        text = document["file"] = os.fspath(args.output)
+    return Answer(document, text.rstrip())
 
 
 def compare_command(args: argparse.Namespace) -> Answer:
