@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .deriving import derive
-from .diagnosing import Diagnosis, Found, Probe, diagnose
+from .diagnosing import Diagnosis, Found, Probe, diagnose, text_of
 from .graph import toposort
 from .judging import Cause, Comparison, Mark, as_array
 from .locating import line_of, reason, watched
@@ -157,7 +157,7 @@ def account(subject: Subject, call: Trial, report: Comparison, limit: float) -> 
     if result.unknown and not report.causes:
         result = locally(sim, subject, cases[0], result, report, limit)
     if y in wrong_in(here.probe) and judge_by_forward(subject, cases[0], report):
-        result.found[:] = [f for f in result.found if not f.change.line.backward]
+        result.found[:] = [f for f in result.found if not f.match.change.line.backward]
     tell(sim, result, list(cases[0].orders), list(cases[0].missing), report)
     lines_of(sim, subject, cases[0], result, report)
 
@@ -475,7 +475,7 @@ def lines_of(
     made = watched(code.co_filename, lambda: again(subject, case))
     causes = {id(f): c for f, c in zip(result.found, report.causes[-len(result.found) :])}
     for found in result.found:
-        v, expression = found.change.line, found.lines[found.change.line]
+        v, expression = found.match.change.line, found.lines[found.match.change.line]
         if expression.name is not None and (v in case.probe.given or expression not in v.args):
             continue  # the value of another line, which has its own place
         below = [w for w in sim.lines if w.backward and v in reads(w)]
@@ -515,8 +515,8 @@ def merged(sim: Simulator, every: list[Found]) -> list[Found]:
     kept: list[Found] = []
     for found in every:
         for i, one in enumerate(kept):
-            line, other = found.change.line, one.change.line
-            if one.change.key == found.change.key and sim.alike(line, other):
+            line, other = found.match.change.line, one.match.change.line
+            if one.match.change.key == found.match.change.key and sim.alike(line, other):
                 kept[i] = one._replace(
                     lines={**one.lines, **found.lines}, explained=one.explained + found.explained
                 )
@@ -528,15 +528,16 @@ def merged(sim: Simulator, every: list[Found]) -> list[Found]:
 
 def cause_of(sim: Simulator, found: Found) -> Cause:
     """An explanation in words."""
-    line = found.change.line
-    text = found.text
+    line = found.match.change.line
+    text = text_of(found.match)
     if str(line.name) not in text:
         text += f", in {line.name}"
     if not line.backward:
         text = f"in the forward pass: {text}"
     text += scope_text(sim, found)
-    if found.others:
-        text = f"one of: {text}; or {'; or '.join(found.others)}"
+    others = [text_of(found.match, k) for k in range(1, len(found.match.names))]
+    if others:
+        text = f"one of: {text}; or {'; or '.join(others)}"
         text += ". Another number of outputs, or size of the batch, would tell"
     return Cause(
         text,
@@ -546,7 +547,10 @@ def cause_of(sim: Simulator, found: Found) -> Cause:
             f"with this, autograd's formulas give your numbers, up to rounding, on "
             f"{found.sets} {'set' if found.sets == 1 else 'sets'} of data"
         ),
-        same_effect=found.same,
+        same_effect=tuple(
+            f"on these data, {text_of(same.match)}" if same.only_here else text_of(same.match)
+            for same in found.same
+        ),
         gradients=tuple(str(v.name) for v in found.explained),
     )
 
@@ -586,18 +590,16 @@ def mark(sim: Simulator, result: Diagnosis, report: Comparison) -> None:
 
 def text_at(line: Value, found: Found) -> str:
     """What is wrong in a line; of like ones it is said of the first."""
-    first = found.change.line
-    return found.text if line is first else f"as in {first.name}: {found.text}"
+    first = found.match.change.line
+    text = text_of(found.match)
+    return text if line is first else f"as in {first.name}: {text}"
 
 
 def supposed(sim: Simulator, result: Diagnosis, report: Comparison) -> dict[Value, Any]:
     """The lines as the causes make them, on the data of the report; {} if not all is as given."""
     changed = {v: new for found in result.found for v, new in found.lines.items()}
     try:
-        env = sim.run({v: getattr(v.node, "_data", v.node) for v in sim.derivation.inputs})
-        with np.errstate(all="ignore"):
-            for v in sim.lines:
-                env[v] = value_of(changed[v], env) if v in changed else sim.of(v, env)
+        env = sim.run({v: getattr(v.node, "_data", v.node) for v in sim.derivation.inputs}, changed)
     except Exception:  # a coefficient is known for other data only
         return {}
     given = [(env[sim.named[k]], m.yours) for k, m in report.marks.items() if k in sim.named]

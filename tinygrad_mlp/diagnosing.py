@@ -10,6 +10,7 @@ Where the person's own intermediate gradients are known, each line is judged on 
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from .rewriting import CLASSIC, LIKELY
 from .simulating import Simulator, apply, computed, leaves, rooted, shown, value_of
 from .values import Number, Value, reads
 
-__all__ = ["Diagnosis", "Found", "Probe", "diagnose"]
+__all__ = ["Diagnosis", "Found", "Match", "Probe", "diagnose", "text_of"]
 
 PAIRS = 1500
 """So many pairs of changes are tried at most."""
@@ -94,23 +95,40 @@ class Probe:
         return None if error > 1e-3 else (c, max(error, 1e-9))
 
 
+class Match(NamedTuple):
+    """A change that gives the person's array for the gradient looked at."""
+
+    change: Change
+    expression: Any
+    coefficient: Value | None
+    names: list[str]
+    """What the coefficient may be; one of these."""
+    rank: float
+    also: Change | None = None
+    """A second change, where one alone does not do."""
+
+
+class Same(NamedTuple):
+    """Another explanation of the same numbers."""
+
+    match: Match
+    lines: dict[Value, Any]
+    only_here: bool
+    """Whether other data would tell the two apart."""
+
+
 class Found(NamedTuple):
     """An explanation: lines written otherwise."""
 
-    change: Change
+    match: Match
     lines: dict[Value, Any]
     """Every line that is changed, with its expression."""
-    text: str
-    same: tuple[str, ...]
-    """Other explanations of the same numbers."""
+    same: tuple[Same, ...]
     explained: tuple[Value, ...]
     """Gradients that it makes right, the one looked at first."""
-    others: tuple[str, ...] = ()
-    """What it may be instead, on these data."""
-    rank: float = 0.0
-    rivals: bool = False
+    rivals: bool
     """Whether another line may be at fault, for the gradient looked at first."""
-    sets: int = 1
+    sets: int
     """On so many sets of data."""
 
 
@@ -143,46 +161,30 @@ def names_of(
 
     def constant(divisors: Sequence[float]) -> float | None:
         """What is left, if it is the same on all, of a factor with these in it."""
-        rest = [c / d if d else np.nan for (c, _), d in zip(found, divisors)]
+        rest = [c / d for (c, _), d in zip(found, divisors)]
         least = min(range(len(rest)), key=lambda k: found[k][1])
         same = all(abs(r - rest[least]) <= 2 * e * abs(r) for r, (_, e) in zip(rest, found))
         return rest[least] if same else None
 
+    numbers = [{**d, **p.special} for d, p in zip(dims or [{}] * len(probes), probes)]
+    tables = [{**p.sizes, **more} for p, more in zip(probes, numbers)]
     best: list[str] = []
     least = 99.0
-    for sign, two, b, n in POWERS:
-        cost = (sign < 0) + (two != 1) + abs(b) + 2 * (abs(b) % 1) + abs(n)
-        if cost <= least and fits(
-            sign * two * p.sizes["batch"] ** b * p.sizes["outputs"] ** n for p in probes
-        ):
-            text = factor_text(sign, two, {"batch": b, "outputs": n})
-            best = [text] if cost < least else [*best, text]
+    for cost, number, powers in candidates(numbers[0]):
+        if cost <= least and fits(number * product(powers, table) for table in tables):
+            text = factor_text(number, powers)
+            best = [*best, text] if cost == least else [text]
             least = cost
     if best:
         return sorted(best, key=lambda text: ("batch" in text) + ("outputs" in text))
-    special = [p.special for p in probes]
-    if dims:
-        special = [{**d, **p.special} for d, p in zip(dims, probes)]
-    for name in special[0]:  # a simple number, with one of these
-        for k, b, m in itertools.product((-1, 1), (0, 1, -1), (1, 2, 0.5, -1)):
-            values = [
-                m * p.sizes["batch"] ** b * s[name] ** k for p, s in zip(probes, special) if s[name]
-            ]
-            if len(values) == len(found) and fits(values):
-                powers = {name: k, "batch": b} if k > 0 or not b else {"batch": b, name: k}
-                return [factor_text(1 if m > 0 else -1, abs(m), powers)]
     c = constant([1.0] * len(probes))
     if c is not None:
         return [f"{c:.6g}"] if len(probes) > 1 or is_round(c) else []
-    for b in (-1, 1, -2, 2, -0.5, 0.5):
-        c = constant([p.sizes["batch"] ** b for p in probes])
+    parts = [*itertools.product(["batch"], (-1, 1, -2, 2, -0.5, 0.5))]
+    for name, k in [*parts, *itertools.product(numbers[0], (1, -1))]:
+        c = constant([product({name: k}, table) for table in tables])
         if c is not None:
-            return [factor_text(1, 1, {f"{c:.6g}": 1, "batch": b})]
-    for name in special[0]:
-        for k in (1, -1):
-            c = constant([s[name] ** k if s[name] else 0.0 for s in special])
-            if c is not None:
-                return [factor_text(1, 1, {f"{c:.6g}": 1, name: k})]
+            return [factor_text(1, {f"{c:.6g}": 1, name: k})]
     return []
 
 
@@ -191,19 +193,28 @@ def is_round(c: float) -> bool:
     return float(f"{c:.2g}") == float(f"{c:.9g}")
 
 
-POWERS = [
-    (sign, two, b, n)
-    for sign, two, b, n in itertools.product(
-        (1, -1), (1, 2, 0.5, 4, 0.25), (0, 1, -1, -2, 2, 0.5, -0.5), (0, 1, -1)
-    )
-    if (two != 1) + abs(b) + abs(n) <= 3
-]
+def candidates(special: Iterable[str]) -> Iterator[tuple[float, float, dict[str, float]]]:
+    """Simple factors: how far-fetched, a number, and the powers of sizes and the like."""
+    for c, b, n in itertools.product(
+        (1, 2, 0.5, 4, 0.25, -1, -2, -0.5, -4, -0.25), (0, 1, -1, -2, 2, 0.5, -0.5), (0, 1, -1)
+    ):
+        if (abs(c) != 1) + abs(b) + abs(n) <= 3:
+            cost = (c < 0) + (abs(c) != 1) + abs(b) + 2 * (abs(b) % 1) + abs(n)
+            yield cost, c, {"batch": b, "outputs": n}
+    for name, k, b, c in itertools.product(special, (1, -1), (0, 1, -1), (1, 2, 0.5, -1)):
+        yield 1 + (c != 1) + abs(b) + 0.5 * ("shape" in name), c, {"batch": b, name: k}
 
 
-def factor_text(sign: int, two: float, powers: Mapping[str, float]) -> str:
-    """A product of numbers and sizes."""
-    above = [f"{two:g}"] if two > 1 else []
-    below = [f"{1 / two:g}"] if two < 1 else []
+def product(powers: Mapping[str, float], table: Mapping[str, float]) -> float:
+    """Powers of numbers of the data; nan if one is 0."""
+    return math.prod(math.pow(table[name] or math.nan, k) for name, k in powers.items())
+
+
+def factor_text(c: float, powers: Mapping[str, float]) -> str:
+    """A product of a number and of sizes."""
+    size = abs(c)
+    above = [f"{size:g}"] if size > 1 else []
+    below = [f"{1 / size:g}"] if size < 1 else []
     for name, k in powers.items():
         if k:
             power = "" if abs(k) == 1 else f"^{abs(k):g}"
@@ -211,22 +222,10 @@ def factor_text(sign: int, two: float, powers: Mapping[str, float]) -> str:
     text = " * ".join(above) or "1"
     if below:
         text += f" / {below[0]}" if len(below) == 1 else f" / ({' * '.join(below)})"
-    return f"-{text}" if sign < 0 else text
+    return f"-{text}" if c < 0 else text
 
 
 # --- the search -----------------------------------------------------------------------------------
-
-
-class Match(NamedTuple):
-    """A change that gives the person's array for the gradient looked at."""
-
-    change: Change
-    expression: Any
-    coefficient: Value | None
-    names: list[str]
-    rank: float
-    also: Change | None = None
-    """A second change, where one alone does not do."""
 
 
 class Search:
@@ -242,6 +241,10 @@ class Search:
         self.made: dict[Value, dict[Any, Change]] = {}
         self.read: dict[Value, list[Value]] = {}
         self.paths: dict[tuple[Value, Value], list[Value]] = {}
+        self.generic = [dict(env) for env in self.envs]
+        if len(probes) == 1:  # these data may be special
+            inputs = {v: self.envs[0][v] for v in sim.derivation.inputs}
+            self.generic = [sim.run(shuffled(inputs, seed)) for seed in range(3)]
 
     def changes(self, line: Value) -> dict[Any, Change]:
         """The changes of a line, made once."""
@@ -389,7 +392,7 @@ class Search:
         """Whether a change is but another word for zero."""
         if {"zero", "drop", "total", "totals", "axis"} & {*map(str, change.key)}:
             return False
-        env, pairs = self.envs[0], [(change.new, change.line)]
+        env, pairs = self.generic[0], [(change.new, change.line)]
         if change.leaf is not None and change.make is None:
             pairs.append((change.put, change.leaf))
         return any(
@@ -425,7 +428,8 @@ class Search:
                 return []
             cs.append(more)
         names = names_of(cs, self.probes)
-        if not any(n in ("2", "1 / 2", "-1") or n[-1].isalpha() for n in names):
+        simple = [n for n in names if n in ("2", "1 / 2", "-1") or n[-1].isalpha()]
+        if not simple or any("." in n for n in names):
             return []
         new = apply(np.multiply, self.constant(names[0], [c for c, _ in cs]), change.new)
         return [Match(change, new, new.args[0], names, change.rank + 2)]
@@ -457,16 +461,13 @@ class Search:
         return [Match(change, new, c, names, change.rank)]
 
     def dims(self, line: Value) -> list[dict[str, float]]:
-        """Sizes of the arrays in a line, on each probe."""
-        arrays = [a for a in reads(line) if a.shape]
-        return [
-            {
-                f"{a.name}.shape[{k}]": float(np.shape(env[a])[k])
-                for a in arrays
-                for k in range(1, len(a.shape))
-            }
-            for env in self.envs
-        ]
+        """Sizes of the arrays in a line, on each probe; of equal ones the first."""
+        names: dict[tuple[float, ...], str] = {}
+        for a in reads(line):
+            for k in range(1, len(a.shape)):
+                sizes = tuple(float(np.shape(env[a])[k]) for env in self.envs)
+                names.setdefault(sizes, f"{a.name}.shape[{k}]")
+        return [{name: sizes[i] for sizes, name in names.items()} for i in range(len(self.envs))]
 
     def clipped(self, target: Value, change: Change) -> list[Match]:
         """A gradient whose entries are cut off at a limit."""
@@ -486,7 +487,7 @@ class Search:
         """A number that has a name, and its value on each probe."""
         c = Value(None, (), {}, np.empty(()))
         c.name = name if name.replace(".", "").isdigit() else f"({name})"
-        for env, number in zip(self.envs, cs):
+        for env, number in zip([*self.envs, *self.generic], itertools.cycle(cs)):
             env[c] = np.asarray(number)
         return c
 
@@ -560,22 +561,35 @@ class Search:
         explained = tuple(o for o in self.given if o in fits - fitting)
         if not self.evidence(match, explained):
             return None
-        text = text_of(match)
-        same: list[str] = []
+        same: list[Same] = []
         written = {shown(match.expression)}
-        for row in rated[1:]:
-            other = row[3]
-            alike = row[0] == score and row[5] == fits and row[1] < match.rank + 1
-            if alike and shown(other.expression) not in written:
+        for score_too, rank, _, other, otherwise, fits_too in rated[1:]:
+            far = rank - match.rank
+            if far >= 2 or len(same) == 3:
+                break
+            if (score_too, fits_too) == (score, fits) and shown(other.expression) not in written:
                 written.add(shown(other.expression))
-                same.append(text_of(other))
+                here = self.differ(lines, otherwise, target)
+                if far < 1 or (here and not any(s.only_here for s in same)):
+                    same.append(Same(other, otherwise, here))
         rivals = any(
             (m.change.line is target) != (match.change.line is target) and m.coefficient is None
             for m in matches
         )
-        others = tuple(text_of(match, k) for k in range(1, len(match.names)))
-        more = tuple(same[:3]), explained, others, match.rank, rivals, len(self.probes)
-        return Found(match.change, lines, text, *more)
+        return Found(match, lines, tuple(same), explained, rivals, len(self.probes))
+
+    def differ(self, one: Mapping[Value, Any], other: Mapping[Value, Any], target: Value) -> bool:
+        """Whether two changes, which are the same on these data, are not on others."""
+        if len(self.probes) > 1:
+            return False
+        for env in self.generic:
+            try:
+                a, b = (self.sim.run(env, {**self.base, **lines}) for lines in (one, other))
+            except Exception:  # shapes that do not fit there
+                return True
+            if moved(a[target], b[target]):
+                return True
+        return False
 
     def evidence(self, match: Match, explained: Sequence[Value]) -> bool:
         """Whether so many numbers came out right that it cannot be by chance."""
@@ -635,10 +649,11 @@ class Search:
                 break
             target = waiting[0]
             one = self.explain(target, fitting) if self.tried < 2 * PATIENCE else None
-            if one is None or one.rank > 2.9:  # what lies beside it may have a simpler cause
+            if one is None or one.match.rank > 2.9:  # what lies beside it may have a simpler cause
                 for other in self.beside(target, waiting):
                     simpler = self.explain(other, fitting, first=False)
-                    if simpler is not None and simpler.rank < (99 if one is None else one.rank):
+                    least = 99 if one is None else one.match.rank
+                    if simpler is not None and simpler.match.rank < least:
                         reaches = any(self.path(line, target) for line in simpler.lines)
                         one = simpler if reaches else one
             if one is None:
@@ -661,11 +676,29 @@ class Search:
         return Diagnosis(found, unknown, self.tried, self.envs[0])
 
 
+def shuffled(inputs: Mapping[Value, Any], seed: int) -> dict[Value, Any]:
+    """Other data: the same numbers in another order; if they are no integers, scaled, too.
+
+    So what is an index or a label stays one, and what is positive stays so.
+    """
+    rng = np.random.default_rng(seed)
+    new = {}
+    for v, before in inputs.items():
+        a = rng.permutation(np.ravel(before)).reshape(np.shape(before))
+        if (a != np.round(a)).any():
+            way = np.sign(rng.standard_normal(a.shape)) if a.min() < 0 else 1
+            a = a * way * rng.uniform(0.5, 2, a.shape)
+        new[v] = a
+    return new
+
+
 def moved(value: Any, before: Any) -> bool:
     """Whether a change makes a difference, beyond what another rounding does."""
     if np.shape(value) != np.shape(before):
         return True
-    return bool(np.max(abs(value - before), initial=0) > 1e-6 * np.max(abs(before), initial=0))
+    return bool(
+        np.max(abs(value * 1.0 - before), initial=0) > 1e-6 * np.max(abs(before), initial=0)
+    )
 
 
 def pairable(change: Change) -> bool:

@@ -311,6 +311,9 @@ class Context:
         ):
             text = f"{name_of(op)} is missing around {shown(values[0])}"
             yield Rewrite(("drop", 0), values[0], CLASSIC, text)
+            for key, new, rank, _, _ in functions(values[0]):
+                text = f"{shown(new)} in the place of {shown(n)}"
+                yield Rewrite(("other", *key), new, rank, text)
 
     def shorter_sum(self, n: Value) -> Iterator[Rewrite]:
         """A term of a sum is missing, or counts several times."""
@@ -428,7 +431,7 @@ class Context:
                 what = {"mean": "a mean over the batch", "sum": "a sum"}.get(word, f"the {word}")
                 new = Value(op, n.args, n.kwargs, n)
                 text = f"{what}, not the {name_of(n.op)} of {given}"
-                yield Rewrite((word,), new, CLASSIC if op in (np.sum, np.mean) else ODD, text)
+                yield Rewrite((word,), new, CLASSIC if op in (np.sum, np.mean) else LIKELY, text)
         if len(a.shape) < 2 or n.kwargs:
             return
         zero = Number(0)

@@ -184,7 +184,7 @@ def functions(v: Value) -> Iterator[Rewrite]:
     most = apply(np.max, apply(np.abs, v))
     for label, new, rank, text in (
         ("relu", apply(np.maximum, v, zero), LIKELY, f"{s} goes through relu"),
-        ("abs", apply(np.abs, v), LIKELY, f"{s} loses its sign (abs)"),
+        ("abs", apply(np.abs, v), LIKELY + 0.2, f"{s} loses its sign (abs)"),
         ("sign", apply(np.sign, v), LIKELY, f"only the sign of {s} is used"),
         ("square", times(v, v), LIKELY, f"{s} is squared"),
         (">", positive(v), LIKELY, f"a mask, {s} > 0, in the place of {s} itself"),
@@ -201,7 +201,7 @@ def functions(v: Value) -> Iterator[Rewrite]:
         ("1/", apply(np.divide, one, v), ODD, f"1 divided by {s}, in the place of {s}"),
         ("sqrt", apply(np.sqrt, v), ODD, f"the square root is taken of {s}"),
         ("cube", times(v, times(v, v)), ODD, f"{s} is cubed"),
-        ("trunc", apply(np.trunc, v), LIKELY, f"{s} is truncated to integers"),
+        ("trunc", apply(np.trunc, v), ODD, f"{s} is truncated to integers"),
         *(
             (f"round {k}", apply(np.round, v, Number(k)), ODD, f"{s} is rounded to {k} decimals")
             for k in range(5)
@@ -226,6 +226,6 @@ def functions(v: Value) -> Iterator[Rewrite]:
         yield Rewrite(("f", "mean1"), mean, ODD, f"{s} is averaged over its columns (a mean)")
         total = keeping(np.sum, v, 1)
         yield Rewrite(("f", "sum1"), total, ODD, f"{s} is summed over its columns (axis 1)")
-        if v.shape[0] == v.shape[1]:
+        if v.shape[0] == v.shape[1] and v.op is not np.transpose:
             yield Rewrite(("f", "T"), apply(np.transpose, v), CLASSIC, f"{s} is transposed")
         yield from columns(v)

@@ -176,15 +176,17 @@ class Simulator:
         lost = any(b is None and c is not None for b, c in zip(args, a.args))
         return None if lost else copied(a, args)
 
-    def run(self, inputs: Mapping[Value, Any]) -> dict[Value, Any]:
-        """All lines on these inputs, in float64."""
+    def run(
+        self, inputs: Mapping[Value, Any], changed: Mapping[Value, Expression] = {}
+    ) -> dict[Value, Any]:
+        """All lines on these inputs, in float64; some of them changed."""
         env = {
             v: np.asarray(a, np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a)
             for v, a in inputs.items()
         }
         with np.errstate(all="ignore"):
             for v in self.lines:
-                env[v] = self.of(v, env)
+                env[v] = value_of(changed[v], env) if v in changed else computed(v, env)
         return env
 
     def run_on(self, arrays: Mapping[str, Any]) -> dict[Value, Any]:

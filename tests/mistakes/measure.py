@@ -2,7 +2,9 @@
 
 Found: it says no to a wrong pass. Exact: the gradients it calls wrong are those that are wrong.
 The cause is `right` if what it says fits the mistake, `one of` if the right one is among several,
-`unknown` if it names none, `part` if it names one of two mistakes, `wrong` if it names another.
+`part` if it is one of two mistakes, `other words` if it is true but not what the mistake is called,
+`unknown` if there is none. It is `wrong` if it is false: if what it says does not give the person's
+numbers on data that `compare` has not seen.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import numpy as np
 from tinygrad_mlp import Comparison, derive
 
 from . import by_hand, by_hand_graphs, mutants, right_passes  # noqa: F401  # they enter themselves
+from .evaluating import judged_causes, listening
 from .nets import NETS
 from .registry import PASSES, Pass
 from .running import compared, gradients, identifier, is_mapping, judged
@@ -69,10 +72,11 @@ def measure(entry: Pass, **options: Any) -> Outcome:
     expected = judged(entry, net) if entry.wrong is None else entry.wrong
     net.loss()
     start = time.process_time()
-    comparison = compared(entry, net, **options)
+    with listening() as told:
+        comparison = compared(entry, net, **options)
     seconds = time.process_time() - start
     got = [name.replace("DW", "dW").replace("DB", "dB") for name in comparison.wrong]
-    cause = "" if entry.right else verdict(entry, comparison)
+    cause = "" if entry.right else verdict(entry, comparison, told)
     return Outcome(entry, comparison, expected, got, cause, line_of(entry, comparison), seconds)
 
 
@@ -99,14 +103,17 @@ def causes(comparison: Any) -> list[Any]:
     return [c for c in told if " raised " not in c.text or ".T" in c.text or "missing" in c.text]
 
 
-def verdict(entry: Pass, comparison: Any) -> str:
+def verdict(entry: Pass, comparison: Any, told: Sequence[Any] = ()) -> str:
     """What the causes of a comparison are worth."""
     named = causes(comparison)
     if not named:
         return "unknown"
+    false, beside = judged_causes(entry, NETS[entry.net], comparison, told)
+    if false:
+        return "wrong"
     mistakes = [[entry.cause, *entry.twins], *([[entry.also]] if entry.also else [])]
     fits: list[Any] = []
-    certain, met = True, 0
+    certain, met = not beside, 0
     for descriptions in mistakes:
         placed = [c for c in named if in_place(entry, c)]
         by_text = [c for c in placed if any(says(d, text_of(c)) for d in descriptions)]
@@ -118,16 +125,11 @@ def verdict(entry: Pass, comparison: Any) -> str:
         certain &= bool(by_text) or not by_effect
         fits += by_text or by_effect
     strangers = [c for c in named if all(c is not fit for fit in fits)]
-    if not fits or not all(any(overlap(c, fit) for fit in fits) for c in strangers):
-        return "wrong"
+    if not fits:
+        return "other words"
     if met < len(mistakes):
         return "part"
     return "right" if certain and not strangers else "one of"
-
-
-def overlap(one: Any, other: Any) -> bool:
-    """Whether two causes explain the same gradients, so that they are alternatives."""
-    return not one.gradients or not other.gradients or bool({*one.gradients} & {*other.gradients})
 
 
 def same_line(entry: Pass, cause: Any) -> bool:
@@ -259,7 +261,7 @@ def summary(outcomes: Sequence[Outcome]) -> Figures:
 
 def markdown(outcomes: Sequence[Outcome], rows: bool = True) -> str:
     """The tables of the documentation: a row per mistake, and one per kind of change."""
-    verdicts = ["right", "one of", "part", "unknown", "wrong"]
+    verdicts = ["right", "one of", "other words", "part", "unknown", "wrong"]
     lines = []
     written = [o for o in outcomes if not o.entry.right and o.entry.made == "by hand"]
     if rows and written:
@@ -377,7 +379,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--markdown", action="store_true", help="the tables of the documentation")
     parser.add_argument("--json", action="store_true", help="every outcome")
-    parser.add_argument("--show", default="wrong part", help="verdicts on causes to list")
+    parser.add_argument("--show", default="wrong part other", help="verdicts on causes to list")
     parser.add_argument("names", nargs="*", help="passes; all by default")
     given = parser.parse_args()
     outcomes = [measure(PASSES[name]) for name in given.names or PASSES]
@@ -387,7 +389,12 @@ def main() -> None:
         print(json.dumps([as_dict(o) for o in outcomes], indent=1))
     else:
         for o in outcomes:
-            if not o.found or not o.exact or o.cause in given.show.split() or given.names:
+            if (
+                not o.found
+                or not o.exact
+                or o.cause.split()[0] in given.show.split()
+                or given.names
+            ):
                 print(f"{o.entry.name} ({o.entry.net}): {o.entry.about}")
                 print(f"    {'found' if o.found else 'NOT FOUND'}, {o.got}, expected {o.expected}")
                 for line in causes_of(o.comparison):

@@ -7,13 +7,14 @@ relu looks at the real part, so no kink is crossed.
 import functools
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tinygrad_mlp import MLP, Tensor, cross_entropy, mse, probe, relu, sigmoid, softmax
 from tinygrad_mlp.functional import bce_with_logits
+from tinygrad_mlp.probing import drawn
 
 STEP = 1e-30
 ENTRIES = 60  # of a gradient that has more, so many are looked at
@@ -31,6 +32,7 @@ class Net:
     sizes: tuple[int, ...] = ()
     activation: Any = relu
     build: Callable[..., Any] | None = None  # the same with Tensors -> loss
+    data: Callable[..., Any] | None = None  # (rng, batch) -> all but the parameters of a graph
     tolerance: float = 1e-9  # relative, for the oracle
     kinks: bool = False
     cache: dict[str, Any] = field(default_factory=dict)
@@ -41,6 +43,11 @@ class Net:
     @property
     def is_mlp(self) -> bool:
         return self.build is None
+
+    @property
+    def batch(self) -> int:
+        """How many samples there are."""
+        return len(next(a for k, a in self.arrays.items() if k not in self.parameters))
 
     @property
     def weights(self) -> tuple[list[Any], list[Any]]:
@@ -76,6 +83,31 @@ class Net:
             net.activation, net.forward = self.activation, self.forward
             self.cache["elsewhere"] = net
         return self.cache["elsewhere"]
+
+    def unseen(self, batch: int = 11) -> "Net":
+        """The same network with other weights, on a batch of another size; drawn anew.
+
+        Nothing about it is special, and its data are none on which `compare` tries its causes.
+        """
+        key = f"unseen {batch}"
+        if key not in self.cache:
+            rng = np.random.default_rng(2024)
+            if self.data is None:
+                W, B = drawn(*self.weights, rng=2024)
+                net = mlp(self.name, self.about, self.sizes, batch, seed=2024, weights=(W, B))
+                dtype = self.arrays["x"].dtype
+                net.arrays |= {k: net.arrays[k].astype(dtype) for k in "xt"}
+            else:
+                some = {k: rng.normal(size=self.arrays[k].shape) * 0.7 for k in self.parameters}
+                net = replace(self, arrays={**some, **self.data(rng, batch)}, cache={})
+            net.activation, net.forward = self.activation, self.forward
+            self.cache[key] = net
+        return self.cache[key]
+
+    def sample(self, k: int) -> "Net":
+        """One sample of an MLP."""
+        some = {name: self.arrays[name][k : k + 1] for name in "xt"}
+        return replace(self, arrays=self.arrays | some, cache={})
 
 
 # --- the oracle -----------------------------------------------------------------------------------
@@ -233,12 +265,13 @@ def tanh() -> Net:
 
 
 def graph(
-    name: str, about: str, shapes: dict[str, Any], data: Any, build: Any, forward: Any
+    name: str, about: str, shapes: dict[str, Any], data: Any, build: Any, forward: Any, batch: int
 ) -> Net:
     """A network that `build` records and `forward` computes; `data` draws the data."""
     rng = np.random.default_rng(len(name))
     arrays = {k: rng.normal(size=shape) * 0.7 for k, shape in shapes.items()}
-    return Net(name, about, {**arrays, **data(rng)}, forward, list(shapes), build=build)
+    arrays |= data(rng, batch)
+    return Net(name, about, arrays, forward, list(shapes), build=build, data=data)
 
 
 def named(name: str, tensor: Any) -> Any:
@@ -246,8 +279,8 @@ def named(name: str, tensor: Any) -> Any:
     return tensor
 
 
-def regression(n_in: int, n_out: int, batch: int = 7) -> Any:
-    return lambda rng: {
+def regression(n_in: int, n_out: int) -> Any:
+    return lambda rng, batch: {
         "x": rng.normal(size=(batch, n_in)),
         "t": rng.normal(size=(batch, n_out)),
     }
@@ -278,7 +311,7 @@ def residual() -> Net:
         return squared(keep("y", H @ p["W[2]"] + p["B[2]"]), p["t"]), v
 
     shapes = {"W[0]": (3, 5), "B[0]": 5, "W[1]": (5, 5), "B[1]": 5, "W[2]": (5, 2), "B[2]": 2}
-    return graph("residual", "h + relu(h W + b)", shapes, regression(3, 2), build, forward)
+    return graph("residual", "h + relu(h W + b)", shapes, regression(3, 2), build, forward, 7)
 
 
 def classes() -> Net:
@@ -294,11 +327,12 @@ def classes() -> Net:
         rows = np.arange(len(z))
         return -np.log(softmax_of(z)[rows, p["labels"]]).sum() / len(z), v
 
-    def data(rng: Any) -> Any:
-        return {"x": rng.normal(size=(7, 3)), "labels": np.array([0, 3, 1, 1, 2, 0, 3])}
+    def data(rng: Any, batch: int) -> Any:
+        labels = np.resize([0, 3, 1, 1, 2, 0, 3], batch)
+        return {"x": rng.normal(size=(batch, 3)), "labels": labels}
 
     shapes = {"W[0]": (3, 5), "B[0]": 5, "W[1]": (5, 4), "B[1]": 4}
-    return graph("classes", "softmax and cross-entropy", shapes, data, build, forward)
+    return graph("classes", "softmax and cross-entropy", shapes, data, build, forward, 7)
 
 
 def tied() -> Net:
@@ -312,11 +346,11 @@ def tied() -> Net:
         H = keep("H", kink(keep("Z", p["x"] @ p["W"] + p["b"])))
         return squared(keep("y", H @ p["W"].T + p["c"]), p["x"]), v
 
-    def data(rng: Any) -> Any:
-        return {"x": rng.normal(size=(7, 4))}
+    def data(rng: Any, batch: int) -> Any:
+        return {"x": rng.normal(size=(batch, 4))}
 
     shapes = {"W": (4, 3), "b": 3, "c": 4}
-    return graph("tied", "autoencoder with one W for both ways", shapes, data, build, forward)
+    return graph("tied", "autoencoder with one W for both ways", shapes, data, build, forward, 7)
 
 
 def recurrent() -> Net:
@@ -335,12 +369,12 @@ def recurrent() -> Net:
             h = bumped(p, v, f"h[{k}]", np.tanh(p[f"x[{k}]"] @ p["U"] + h @ p["V"] + p["b"]))
         return squared(bumped(p, v, "y", h @ p["W"]), p["t"]), v
 
-    def data(rng: Any) -> Any:
-        x = {f"x[{k}]": rng.normal(size=(5, 3)) for k in range(steps)}
-        return {**x, "h0": rng.normal(size=(5, 4)), "t": rng.normal(size=(5, 2))}
+    def data(rng: Any, batch: int) -> Any:
+        x = {f"x[{k}]": rng.normal(size=(batch, 3)) for k in range(steps)}
+        return {**x, "h0": rng.normal(size=(batch, 4)), "t": rng.normal(size=(batch, 2))}
 
     shapes = {"U": (3, 4), "V": (4, 4), "b": 4, "W": (4, 2)}
-    return graph("recurrent", "weights shared by 4 steps in time", shapes, data, build, forward)
+    return graph("recurrent", "weights shared by 4 steps in time", shapes, data, build, forward, 5)
 
 
 def batchnorm() -> Net:
@@ -363,7 +397,7 @@ def batchnorm() -> Net:
         return squared(keep("y", h @ p["W[1]"]), p["t"]), v
 
     shapes = {"W[0]": (3, 5), "gamma": 5, "beta": 5, "W[1]": (5, 2)}
-    return graph("batchnorm", "batch normalisation", shapes, regression(3, 2, 8), build, forward)
+    return graph("batchnorm", "batch normalisation", shapes, regression(3, 2), build, forward, 8)
 
 
 def binary() -> Net:
@@ -378,11 +412,12 @@ def binary() -> Net:
         s = 1 / (1 + np.exp(-z))
         return -(p["t"] * np.log(s) + (1 - p["t"]) * np.log(1 - s)).sum() / len(z), v
 
-    def data(rng: Any) -> Any:
-        return {"x": rng.normal(size=(6, 3)), "t": (rng.random((6, 1)) > 0.5).astype(float)}
+    def data(rng: Any, batch: int) -> Any:
+        x = rng.normal(size=(batch, 3))
+        return {"x": x, "t": (rng.random((batch, 1)) > 0.5).astype(float)}
 
     shapes = {"W[0]": (3, 5), "B[0]": 5, "W[1]": (5, 1), "B[1]": 1}
-    return graph("binary", "tanh, then sigmoid and cross-entropy", shapes, data, build, forward)
+    return graph("binary", "tanh, then sigmoid and cross-entropy", shapes, data, build, forward, 6)
 
 
 def attention() -> Net:
@@ -400,7 +435,7 @@ def attention() -> Net:
         return squared(keep("y", a @ w), p["t"]), v
 
     shapes = {"Q": (3, 5), "K": (3, 5), "V": (3, 4)}
-    return graph("attention", "one head of attention", shapes, regression(3, 4), build, forward)
+    return graph("attention", "one head of attention", shapes, regression(3, 4), build, forward, 7)
 
 
 def embedding() -> Net:
@@ -416,12 +451,12 @@ def embedding() -> Net:
         rows = np.arange(len(h))
         return -np.log(softmax_of(h)[rows, p["labels"]]).sum() / len(h), v
 
-    def data(_rng: Any) -> Any:
+    def data(_rng: Any, batch: int) -> Any:
         words, labels = [2, 0, 2, 5, 1, 2, 0], [0, 1, 3, 2, 1, 0, 3]
-        return {"words": np.array(words), "labels": np.array(labels)}
+        return {"words": np.resize(words, batch), "labels": np.resize(labels, batch)}
 
     shapes = {"E": (6, 3), "W": (3, 4), "b": 4}
-    return graph("embedding", "rows of a table, some used twice", shapes, data, build, forward)
+    return graph("embedding", "rows of a table, some used twice", shapes, data, build, forward, 7)
 
 
 def gated() -> Net:
@@ -440,7 +475,7 @@ def gated() -> Net:
         return squared(y, p["t"]) + 0.1 * (p["W"] ** 2).sum(), v
 
     shapes = {"U": (3, 4), "V": (3, 4), "b": 4, "W": (4, 2)}
-    return graph("gated", "a gate, and a penalty on W", shapes, regression(3, 2), build, forward)
+    return graph("gated", "a gate, and a penalty on W", shapes, regression(3, 2), build, forward, 7)
 
 
 NETS = {

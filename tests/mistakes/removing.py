@@ -52,7 +52,7 @@ def needed(entries: Sequence[Pass]) -> dict[str, list[Pass]]:
 
         def noted(*args: Any, names: list[str] = names, **kwargs: Any) -> Any:
             result = diagnosing.diagnose(*args, **kwargs)
-            names += [kind_of(f.change.key) for f in result.found]
+            names += [kind_of(f.match.change.key) for f in result.found]
             return result
 
         with patch.object(accounting, "diagnose", noted):
