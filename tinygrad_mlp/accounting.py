@@ -18,7 +18,7 @@ from .graph import toposort
 from .judging import Cause, Comparison, Mark, as_array
 from .locating import line_of, reason, watched
 from .mutating import places
-from .probing import drawn, preactivations, probe, widths
+from .probing import drawn, more, preactivations, probe, widths
 from .rounding import coarsest, truths
 from .sifting import arranged, sifted
 from .simulating import Simulator, rooted, shown, value_of
@@ -102,7 +102,9 @@ def special_of(sim: Simulator, env: dict[Value, Any], batch: int) -> dict[str, f
     }
 
 
-def elsewhere(subject: Subject, rng: int, sizes: list[int] | None = None) -> tuple[Subject, Trial]:
+def elsewhere(
+    subject: Subject, rng: int, sizes: list[int] | None = None, data: Any = probe
+) -> tuple[Subject, Trial]:
     """A fresh call with weights and data in general position."""
     fresh = subject.fresh()
     W, B = subject.W, subject.B
@@ -111,7 +113,7 @@ def elsewhere(subject: Subject, rng: int, sizes: list[int] | None = None) -> tup
         B = [np.empty(n, B[0].dtype) for n in sizes[1:]]
     W, B = drawn(W, B, rng)
     fresh.use(W, B)
-    x, t = probe(fresh, rng)
+    x, t = data(fresh, rng)
     B[-1] = B[-1] - preactivations(W, B, x)[-1].mean(axis=0).astype(B[-1].dtype).reshape(
         B[-1].shape
     )
@@ -146,20 +148,26 @@ def account(subject: Subject, call: Trial, report: Comparison, limit: float) -> 
     report.causes += unsteady(subject, cases[0])
     if report.causes:
         return
-    by_name = {str(v.name): a for v, a in cases[0].probe.env.items()}
+    by_name = {str(v.name): a for v, a in here.probe.env.items()}
     below = {f"dB[{i}]": by_name[f"A[{i + 1}]"] for i in range(len(subject.W) - 1)}
-    report.causes += sifted(cases[0].raw, by_name, below)
     y = sim.named["y"]
     forward = not isinstance(subject, Network) or y in wrong_in(here.probe)
     result = diagnose(sim, [c.probe for c in cases], forward)
+    report.causes += unexplained(sifted(here.raw, by_name, below), result)
     if result.unknown and not report.causes:
         report.causes += coarse(sim, subject, cases[0], limit) or weighted(sim, cases)
     if result.unknown and not report.causes:
-        result = locally(sim, subject, cases[0], result, report, limit)
+        result = locally(sim, subject, cases, result, report, limit)
     if y in wrong_in(here.probe) and judge_by_forward(subject, cases[0], report):
         result.found[:] = [f for f in result.found if not f.match.change.line.backward]
     tell(sim, result, list(cases[0].orders), list(cases[0].missing), report)
     lines_of(sim, subject, cases[0], result, report)
+
+
+def unexplained(causes: list[Cause], result: Diagnosis) -> list[Cause]:
+    """The causes of what no change of a line explains."""
+    unknown = {str(v.name) for v in result.unknown}
+    return [cause for cause in causes if unknown & {*cause.gradients}]
 
 
 def account_of_second(
@@ -224,19 +232,22 @@ def wrong_in(probe: Probe) -> list[Value]:
 
 
 def cases_of(sim: Simulator, subject: Subject, limit: float) -> list[Case]:
-    """Fresh calls in general position: on the same sizes, and on others if the code takes them."""
+    """Fresh calls in general position: on the same sizes, on others, and on a larger batch.
+
+    Those that the code takes. What is true of all is hardly so by chance.
+    """
     near, first = elsewhere(subject, 11)
     if first.out.raised is not None:
         return []
     cases = [case_of(sim, near, first, limit)]
     sizes = other_sizes(widths(subject.W))
-    for more in (sizes, None):
+    for other, data in ((sizes, probe), (None, more)):
         try:
-            far, second = elsewhere(subject, 12, more)
+            far, second = elsewhere(subject, 12, other, data)
         except Exception:  # its arrays may be made for other sizes
             continue
-        if second.out.raised is None and (more is None or widths(far.W) == more):
-            return [*cases, case_of(sim, far, second, limit)]
+        if second.out.raised is None and (other is None or widths(far.W) == other):
+            cases.append(case_of(sim, far, second, limit))
     return cases
 
 
@@ -285,7 +296,7 @@ def cause_of_error(raised: Any) -> Cause:
 def locally(
     sim: Simulator,
     subject: Subject,
-    case: Case,
+    cases: list[Case],
     result: Diagnosis,
     report: Comparison,
     limit: float,
@@ -295,11 +306,13 @@ def locally(
     So each step can be judged on the person's own delta above it. It is believed where DW[i], the
     product of A[i] and this delta, agrees.
     """
+    case = next((c for c in cases if wrong_in(c.probe)), cases[0])
     singles = []
-    for k in range(3):
+    some = [(case, k) for k in range(len(case.call.x))]
+    for place, k in some + [(other, k) for other in cases if other is not case for k in range(3)]:
         fresh = subject.fresh()
-        fresh.use(*([p._data for p in group] for group in (case.call.net.W, case.call.net.B)))
-        one = trial(fresh, case.call.x[k : k + 1], case.call.t[k : k + 1], 0)
+        fresh.use(*([p._data for p in group] for group in (place.call.net.W, place.call.net.B)))
+        one = trial(fresh, place.call.x[k : k + 1], place.call.t[k : k + 1], 0)
         if one.out.raised is not None:
             return result
         probe = case_of(sim, fresh, one, limit).probe
@@ -329,28 +342,33 @@ def locally(
                 env, given, tolerance, probe.sizes, probe.eps, frozenset(fixed), probe.special, due
             )
         )
+    together = not any(map(wrong_in, singles))
     singles = [p for p in singles if p.fixed == singles[0].fixed]
-    local = diagnose(sim, singles, False)
+    local = diagnose(sim, singles, False, "single samples")
     known = {line for f in result.found for line in f.lines}
     more = [
         f for f in local.found if not known & f.lines.keys() and singles[0].fixed & f.lines.keys()
     ]  # of the lines after them it would not show what they do with a batch
-    facts(sim, singles, report)
+    if together:
+        text = "for each sample by itself all is right: the mistake is in how they are put together"
+        report.facts.append(text)
+    else:
+        facts(sim, singles, report)
     return Diagnosis(result.found + more, result.unknown, result.tried + local.tried, result.env)
 
 
 def facts(sim: Simulator, singles: list[Probe], report: Comparison) -> None:
     """What can be said of the steps of which no cause is known."""
-    wrong = {v: [p for p in singles if not p.fits(v, p.expected(v))] for v in singles[0].fixed}
-    if not any(wrong.values()) and not any(map(wrong_in, singles)):
-        report.facts.append("for one sample at a time all is right: the mistake mixes samples")
-        return
+    wrong, reached = {}, {}
+    for v in singles[0].fixed:
+        reached[v] = [p for p in singles if np.any(p.expected(v)) or np.any(p.given[v])]
+        wrong[v] = [p for p in reached[v] if not p.fits(v, p.expected(v))]
     for v in sorted(wrong, key=sim.number.__getitem__):
         step = f"the step that makes {v.name}"
         if not wrong[v]:
             report.facts.append(f"{step} is right for single samples, given your own values")
         else:
-            some = "every sample" if len(wrong[v]) == len(singles) else "some samples"
+            some = "every sample" if len(wrong[v]) == len(reached[v]) else "some samples"
             report.facts.append(f"{step} is wrong for {some}, given your own values")
 
 
@@ -375,7 +393,7 @@ def coarse(sim: Simulator, subject: Subject, case: Case, limit: float) -> list[C
             case.probe.given[v].shape == truth.right.shape
             and (abs(case.probe.given[v] - truth.right) <= limit * truth.sigma + truth.slack).all()
             for v, truth in zip(given, found)
-        )
+        ) and not few_entries(case.probe)
         if fits:
             rng = np.random.default_rng(1)
             fresh = subject.fresh()
@@ -396,6 +414,15 @@ def coarse(sim: Simulator, subject: Subject, case: Case, limit: float) -> list[C
             )
             return [Cause(text, gradients=tuple(str(v.name) for v in wrong_in(case.probe)))]
     return []
+
+
+def few_entries(probe: Probe) -> bool:
+    """Whether what differs differs in some entries only, as no rounding does."""
+    for v in wrong_in(probe):
+        right = probe.expected(v)
+        if np.count_nonzero(probe.given[v] != right) < np.count_nonzero(right) / 2:
+            return True
+    return False
 
 
 def weighted(sim: Simulator, cases: list[Case]) -> list[Cause]:
@@ -483,9 +510,10 @@ def lines_of(
         parts = [node for _, node in places(expression) if shown(node) not in right]
         try:
             with np.errstate(all="ignore"):
-                new = [value_of(node, result.env) for node in parts]
+                new = [np.asarray(value_of(node, result.env)) for node in parts]
         except Exception:  # found on single samples, with a coefficient that is not known here
             continue
+        new = [a for a in new if a.dtype.kind == "f"]  # a mask may be one of the forward pass
         for wanted in ([*new, result.env[v]], *([result.env[w]] for w in below)):
             number = line_of(made, wanted)
             if number is not None:
@@ -516,7 +544,11 @@ def merged(sim: Simulator, every: list[Found]) -> list[Found]:
     for found in every:
         for i, one in enumerate(kept):
             line, other = found.match.change.line, one.match.change.line
-            if one.match.change.key == found.match.change.key and sim.alike(line, other):
+            same = (one.match.change.key, one.match.names) == (
+                found.match.change.key,
+                found.match.names,
+            )
+            if same and sim.alike(line, other):
                 kept[i] = one._replace(
                     lines={**one.lines, **found.lines}, explained=one.explained + found.explained
                 )
@@ -535,6 +567,8 @@ def cause_of(sim: Simulator, found: Found) -> Cause:
     if not line.backward:
         text = f"in the forward pass: {text}"
     text += scope_text(sim, found)
+    if "single" in found.data:  # what is done with a batch would not show
+        text = f"of one sample at a time: {text}"
     others = [text_of(found.match, k) for k in range(1, len(found.match.names))]
     if others:
         text = f"one of: {text}; or {'; or '.join(others)}"
@@ -544,8 +578,7 @@ def cause_of(sim: Simulator, found: Found) -> Cause:
         f"{line.name} = {shown(found.lines[line])}",
         f"{line.name} = {shown(rooted(line))}",
         evidence=(
-            f"with this, autograd's formulas give your numbers, up to rounding, on "
-            f"{found.sets} {'set' if found.sets == 1 else 'sets'} of data"
+            f"with this, autograd's formulas give your numbers, up to rounding, on {found.data}"
         ),
         same_effect=tuple(
             f"on these data, {text_of(same.match)}" if same.only_here else text_of(same.match)
@@ -659,4 +692,8 @@ def account_of_gradients(
         special_of(sim, env, sim.batch),
         due,
     )
-    tell(sim, diagnose(sim, [probe], False), [], [], report)
+    given_by = {str(v.name): a for v, a in theirs.items()}
+    right = {str(v.name): probe.expected(v) for v in theirs}
+    result = diagnose(sim, [probe], False)
+    report.causes += unexplained(sifted(given_by, right, {}), result)
+    tell(sim, result, [], [], report)

@@ -128,8 +128,8 @@ class Found(NamedTuple):
     """Gradients that it makes right, the one looked at first."""
     rivals: bool
     """Whether another line may be at fault, for the gradient looked at first."""
-    sets: int
-    """On so many sets of data."""
+    data: str
+    """What it was found on: "3 sets of data"."""
 
 
 @dataclass
@@ -201,8 +201,10 @@ def candidates(special: Iterable[str]) -> Iterator[tuple[float, float, dict[str,
         if (abs(c) != 1) + abs(b) + abs(n) <= 3:
             cost = (c < 0) + (abs(c) != 1) + abs(b) + 2 * (abs(b) % 1) + abs(n)
             yield cost, c, {"batch": b, "outputs": n}
-    for name, k, b, c in itertools.product(special, (1, -1), (0, 1, -1), (1, 2, 0.5, -1)):
-        yield 1 + (c != 1) + abs(b) + 0.5 * ("shape" in name), c, {"batch": b, name: k}
+    for name, k, b, c in itertools.product(special, (1, -1), (0, 1, -1), (1, 2, 0.5)):
+        size = "shape" in name
+        if not size or (c == 1 and b != k):
+            yield 1 + (c != 1) + abs(b) + 0.5 * size, c, {"batch": b, name: k}
 
 
 def product(powers: Mapping[str, float], table: Mapping[str, float]) -> float:
@@ -231,12 +233,13 @@ def factor_text(c: float, powers: Mapping[str, float]) -> str:
 class Search:
     """The search for explanations, one after the other."""
 
-    def __init__(self, sim: Simulator, probes: list[Probe], forward: bool) -> None:
+    def __init__(self, sim: Simulator, probes: list[Probe], forward: bool, kind: str) -> None:
         self.sim, self.probes, self.forward = sim, probes, forward
         self.base: dict[Value, Any] = {}
         self.envs = [p.env for p in probes]
         self.tried = 0
         self.pairs_left = PAIRS
+        self.kind = kind
         self.given = sorted(probes[0].given, key=sim.number.__getitem__)
         self.made: dict[Value, dict[Any, Change]] = {}
         self.read: dict[Value, list[Value]] = {}
@@ -442,28 +445,35 @@ class Search:
             return self.clipped(target, change)
         for i, p in enumerate(self.probes):
             start = self.now(i, target) if i else before
-            if "updated" in change.key or "term" in change.key:
+            if {"updated", "term", "number"} & {*map(str, change.key)}:
                 start = self.value(i, target, {change.line: change.make(Number(0.0))})  # type: ignore[misc]
             end = self.value(i, target, {change.line: change.make(Number(1.0))})  # type: ignore[misc]
             if start is None or end is None:
                 return []
             solved = p.coefficient(target, end, 0.0 if scale else start)
-            if solved is None:
+            if solved is None and not (p.fits(target, start) and not moved(end, start)):
                 return []
-            cs.append(solved)
+            cs.append(solved or (1.0, math.inf))  # or any number will do, on this probe
+        exact = min(cs, key=lambda c: c[1])
+        if exact[1] == math.inf:
+            return []
         if scale and abs(cs[0][0] - 1) < 1e-12:
             return []
         names = names_of(cs, self.probes, self.dims(change.line))
         if not names or "0" in names:
             return []
-        c = self.constant(names[0], [c for c, _ in cs])
+        c = self.constant(names[0], [(c if error < math.inf else exact[0]) for c, error in cs])
         new = change.make(c)  # type: ignore[misc]
         return [Match(change, new, c, names, change.rank)]
 
     def dims(self, line: Value) -> list[dict[str, float]]:
-        """Sizes of the arrays in a line, on each probe; of equal ones the first."""
+        """Sizes of the arrays in a line, on each probe; of equal ones the first.
+
+        Where the probes have different sizes, of all that comes in: none fits by chance.
+        """
         names: dict[tuple[float, ...], str] = {}
-        for a in reads(line):
+        arrays = reads(line) + (self.sim.derivation.inputs if len(self.probes) > 1 else [])
+        for a in arrays:
             for k in range(1, len(a.shape)):
                 sizes = tuple(float(np.shape(env[a])[k]) for env in self.envs)
                 names.setdefault(sizes, f"{a.name}.shape[{k}]")
@@ -486,7 +496,7 @@ class Search:
     def constant(self, name: str, cs: Sequence[float]) -> Value:
         """A number that has a name, and its value on each probe."""
         c = Value(None, (), {}, np.empty(()))
-        c.name = name if name.replace(".", "").isdigit() else f"({name})"
+        c.name = name if name.replace(".", "").isalnum() else f"({name})"
         for env, number in zip([*self.envs, *self.generic], itertools.cycle(cs)):
             env[c] = np.asarray(number)
         return c
@@ -570,13 +580,15 @@ class Search:
             if (score_too, fits_too) == (score, fits) and shown(other.expression) not in written:
                 written.add(shown(other.expression))
                 here = self.differ(lines, otherwise, target)
-                if far < 1 or (here and not any(s.only_here for s in same)):
+                others = [s.lines for s in same if s.only_here]
+                likely = here and other.rank <= LIKELY + 0.5
+                if far < 1 or (likely and all(self.differ(o, otherwise, target) for o in others)):
                     same.append(Same(other, otherwise, here))
         rivals = any(
             (m.change.line is target) != (match.change.line is target) and m.coefficient is None
             for m in matches
         )
-        return Found(match, lines, tuple(same), explained, rivals, len(self.probes))
+        return Found(match, lines, tuple(same), explained, rivals, self.kind)
 
     def differ(self, one: Mapping[Value, Any], other: Mapping[Value, Any], target: Value) -> bool:
         """Whether two changes, which are the same on these data, are not on others."""
@@ -721,6 +733,8 @@ def text_of(match: Match, which: int = 0) -> str:
     if "term" in match.change.key:
         twice = " (twice)" if name == "2" else ""
         return text.replace("another number of times", f"{name} times{twice}")
+    if "number" in match.change.key:
+        return text.replace("another number", name)
     if "leak" in match.change.key:
         return text.replace("is not 0", f"is {name}, not 0")
     if match.change.make is None:
@@ -745,8 +759,12 @@ def scaled_text(line: str, name: str) -> str:
     return words.format(line=line) if words else f"{line} is multiplied by a factor {name}"
 
 
-def diagnose(sim: Simulator, probes: list[Probe], forward: bool) -> Diagnosis:
-    """Explain the gradients of the first probe, by changes that hold on all that have the same."""
+def diagnose(sim: Simulator, probes: list[Probe], forward: bool, kind: str = "") -> Diagnosis:
+    """Explain the gradients of the first probe, by changes that hold on all that have the same.
+
+    The `kind` is what the probes are, in words.
+    """
     probes = [p for p in probes if p.given.keys() == probes[0].given.keys()]
     with np.errstate(all="ignore"):
-        return Search(sim, probes, forward).run()
+        sets = "1 set of data" if len(probes) == 1 else f"{len(probes)} sets of data"
+        return Search(sim, probes, forward, kind or sets).run()

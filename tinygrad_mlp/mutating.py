@@ -127,6 +127,15 @@ def is_factor(root: Value, path: tuple[int, ...]) -> bool:
     return bool(path) and root.op is np.multiply and len(others) == 2 and others[0] == others[1]
 
 
+def scales(root: Value, path: tuple[int, ...]) -> bool:
+    """Whether a factor at `path` is one of the whole expression."""
+    for i in path:
+        if root.op not in (np.multiply, np.divide):
+            return False
+        root = root.args[i]
+    return True
+
+
 # --- the changes of one line ----------------------------------------------------------------------
 
 OPPOSITE = {
@@ -200,15 +209,17 @@ class Context:
         ]
         return [*self.same(a.shape, a), *kind]
 
-    def factor(self, b: Any) -> str:
-        """A factor or divisor, for people."""
+    def factor(self, b: Any, rest: Any = None) -> str:
+        """A factor or divisor, for people; `rest` is what is left without it."""
         if isinstance(b, Length):
             whole = "the size of the batch" if b.axis == 0 else "a size"
             return f"the division by {shown(b)}, {whole},"
         if isinstance(b, Value) and self.activation:
             if self.activation == "relu":
                 return f"the ReLU mask {shown(b)}, the derivative of relu,"
-            return f"the derivative of {self.activation}, {shown(b)},"
+            partly = any(not a.backward and a.shape == b.shape for a in leaves(rest))
+            whole = f"{'a factor of ' if partly else ''}the derivative of {self.activation}"
+            return f"{shown(b)}, {whole},"
         return f"the factor {shown(b)}"
 
     def for_(self, new: Any, old: Any) -> str:
@@ -267,6 +278,8 @@ class Context:
                 for key, new, rank, text, make in self.substitutions(a):
                     if make is None:
                         yield Rewrite(("one", i, *key), replaced(n, (i,), new), rank, text)
+        if n.op is np.multiply and not scales(root, path):
+            yield from self.other_number(n)
         if not path:
             yield from self.more(n)
 
@@ -296,9 +309,9 @@ class Context:
         if op in (np.multiply, np.divide) and len(args) == 2:
             a, b = args
             if isinstance(a, Value):
-                yield Rewrite(("drop", 1), a, CLASSIC, f"{self.factor(b)} is missing")
+                yield Rewrite(("drop", 1), a, CLASSIC, f"{self.factor(b, a)} is missing")
             if isinstance(b, Value) and op is np.multiply:
-                text = f"{self.factor(a)} is missing"
+                text = f"{self.factor(a, b)} is missing"
                 if isinstance(a, Value):
                     what = "the mask " if b.op in OPPOSITE else ""
                     text = f"{what}{shown(b)} replaces (overwrites) {shown(a)} instead of being "
@@ -354,6 +367,8 @@ class Context:
             yield from self.other_sum(n)
         elif op is np.matmul:
             yield from self.other_product(n)
+        elif op is np.where and len(args) == 3:
+            yield from self.other_branch(n)
         elif op is ops.scattered:
             text = "gradients of what is indexed twice are not added up (np.add.at): the last one "
             new = apply(overwritten, *args)
@@ -362,6 +377,28 @@ class Context:
             yield Rewrite(("mean",), apply(averaged, *args), LIKELY, text)
         if name_of(op) in AXES and isinstance(args[0], Value) and len(args[0].shape) == 2:
             yield from self.other_axis(n)
+
+    def other_branch(self, n: Value) -> Iterator[Rewrite]:
+        """Another choice than that of `n` between two values."""
+        condition, a, b = n.args
+        s = shown(condition)
+        for key, new, text in (
+            ("zero", (condition, a, Number(0.0)), f"0 in the place of {shown(b)} where {s} is not"),
+            ("0 there", (condition, Number(0.0), b), f"0 in the place of {shown(a)} where {s}"),
+            ("swap", (condition, b, a), f"{s} is inverted: {shown(a)} where it does not hold"),
+        ):
+            yield Rewrite((key,), apply(np.where, *new), CLASSIC, text)
+        for i, (one, other) in enumerate(((a, b), (b, a))):
+            if isinstance(one, Value):
+                text = f"{shown(one)} everywhere: {shown(other)} is missing, and the choice by {s}"
+                yield Rewrite(("drop", i), one, CLASSIC, text)
+
+    def other_number(self, n: Value) -> Iterator[Rewrite]:
+        """Another number than that in a product."""
+        for i, a in enumerate(n.args):
+            if isinstance(a, Number) and isinstance(n.args[1 - i], Value):
+                text = f"another number in the place of {shown(a)} in {shown(n)}"
+                yield Rewrite(("number", i), n, LIKELY + 0.2, text, partial(with_argument, n, i))
 
     def other_axis(self, n: Value) -> Iterator[Rewrite]:
         """The same over the other axis."""
@@ -619,6 +656,11 @@ def told(a: Any) -> str:
 def plus(a: Value, b: Value) -> Callable[[Any], Value]:
     """a + c b, as a function of c."""
     return lambda c: apply(np.add, a, times(c, b))
+
+
+def with_argument(n: Value, i: int, c: Any) -> Value:
+    """`n` with c as its argument number i."""
+    return copied(n, [*n.args[:i], c, *n.args[i + 1 :]])
 
 
 def counted(n: Value, i: int) -> Callable[[Any], Any]:

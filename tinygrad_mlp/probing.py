@@ -9,7 +9,7 @@ from .errors import ShapeError
 from .graph import no_grad
 from .judging import one_line
 
-__all__ = ["drawn", "preactivations", "probe", "weights_of", "widths"]
+__all__ = ["drawn", "more", "preactivations", "probe", "weights_of", "widths"]
 
 
 def probe(net: Any, rng: "int | np.random.Generator | None" = 0) -> tuple[Any, Any]:
@@ -58,6 +58,17 @@ def probe(net: Any, rng: "int | np.random.Generator | None" = 0) -> tuple[Any, A
             break
     t = rng.standard_normal((batch, sizes[-1])) * scale
     return chosen, t.astype(dtype)
+
+
+def more(net: Any, rng: int) -> tuple[Any, Any]:
+    """The data of `probe` and as many again that nobody chose: some z are near 0."""
+    x, t = probe(net, rng)
+    W, _ = weights_of(net, "probe", type(net).__name__)
+    n = next(n for n in itertools.count(len(x) - 1) if n + len(x) not in widths(W))
+    generator = np.random.default_rng([rng, n])
+    rows = generator.standard_normal((n, x.shape[1])) * x.std()
+    targets = generator.standard_normal((n, t.shape[1])) * t.std()
+    return np.append(x, rows.astype(x.dtype), 0), np.append(t, targets.astype(t.dtype), 0)
 
 
 def preactivations(W: list[Any], B: list[Any], x: Any) -> list[Any]:

@@ -120,11 +120,14 @@ def samples(v: Value) -> Iterator[tuple[slice, float, str]]:
 def columns(v: Value) -> Iterator[Rewrite]:
     """Columns of `v` that are left out, or in another order."""
     s = shown(v)
-    for index, which in ((NOT_LAST, "last"), (NOT_FIRST, "first")):
+    for index, which in (
+        (FIRST, "only the first column (output) of {} counts"),
+        (LAST, "only the last column (output) of {} counts"),
+        (NOT_FIRST, "the first column (output) of {} is left out"),
+        (NOT_LAST, "the last column (output) of {} is left out"),
+    ):
         new = apply(some_columns, v, index)
-        yield Rewrite(
-            ("column", which), new, ODD, f"the {which} column (output) of {s} is left out"
-        )
+        yield Rewrite(("column", which), new, ODD, which.format(s))
     yield Rewrite(("columns",), part(v, ALL, BACK), ODD, f"the columns of {s} are in reverse order")
     for k in (1, -1):
         rolled = apply(np.roll, v, Number(k), Number(1))
@@ -189,9 +192,10 @@ def functions(v: Value) -> Iterator[Rewrite]:
         ("square", times(v, v), LIKELY, f"{s} is squared"),
         (">", positive(v), LIKELY, f"a mask, {s} > 0, in the place of {s} itself"),
         ("<", apply(np.less_equal, v, zero), ODD, f"a mask, {s} <= 0, in the place of {s} itself"),
-        ("1-", minus(1.0, v), ODD, f"1 - {s} in the place of {s}"),
-        ("1-²", minus(1.0, times(v, v)), LIKELY, f"1 - {s} squared in the place of {s}"),
-        ("(1-)", times(v, minus(1.0, v)), LIKELY, f"{s} * (1 - {s}) in the place of {s}"),
+        ("1-", minus(1.0, v), ODD, f"{shown(minus(1.0, v))} in the place of {s}"),
+        ("1-²", minus(1.0, times(v, v)), LIKELY, f"1 - the square of {s} in the place of {s}"),
+        ("(1-)", times(v, minus(1.0, v)), LIKELY,
+         f"{shown(times(v, minus(1.0, v)))} in the place of {s}"),
         ("tanh", th, LIKELY, f"tanh is applied to {s}"),
         ("tanh'", minus(1.0, times(th, th)), ODD, f"the slope of tanh at {s}"),
         ("sigmoid", sigmoid, LIKELY, f"the sigmoid is applied to {s}"),

@@ -92,8 +92,8 @@ def arranged(name: str, given: list[Any], right: list[Any]) -> tuple[list[Any], 
     best = max(range(len(options)), key=lambda k: (scores[k], -k))
     if len(given) == n and best:
         turned = score(("", [as_array(a)[0].T for a in given]))
-        few = scores[best] < (0, n)  # shapes alone tell an order only if all of them fit
-        if few or scores[best] <= max(scores[0], turned):
+        by_shape = scores[best][1] == n > max(scores[0][1], turned[1])
+        if scores[best][0] < n and not by_shape:  # with some in place, none was moved
             best = 0
     return options[best][1], options[best][0]
 
