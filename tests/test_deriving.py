@@ -27,7 +27,6 @@ from tinygrad_mlp import (
 )
 from tinygrad_mlp.arranging import everything
 from tinygrad_mlp.graph import Node
-from tinygrad_mlp.lengths import flattened
 from tinygrad_mlp.printing import parameters, result_groups
 
 
@@ -43,7 +42,10 @@ def gradients(p, **arrays):
     """Name -> gradient, from a call."""
     groups = result_groups(p._derivation, list(p._parameters.values()))
     order = [v.of for _, members in groups for v in members]
-    return dict(zip(order, flattened(p(**arrays), groups), strict=True))
+    found = p(**arrays)
+    found = [found] if len(groups) == 1 else found
+    every = [a for part, (many, _) in zip(found, groups) for a in (part if many else [part])]
+    return dict(zip(order, every, strict=True))
 
 
 def by_backward(loss, leaves):

@@ -16,7 +16,7 @@ from .errors import ShapeError
 from .formatting import name_of, nearest
 from .ops import mse, relu
 from .printing import ATOM, INFIX, POWER, UNARY, Derivation, Form, Printer
-from .values import CALLED, Length, Number, Value, resolved
+from .values import Length, Number, Value, applied, resolved
 
 __all__ = ["evaluated", "explain", "explained"]
 
@@ -306,9 +306,6 @@ def evaluated(a: Any, arrays: dict[str, Any]) -> Any:
     """The value of an operand."""
 
     def value(v: Value) -> Any:
-        if v.name is not None:
-            return arrays[v.name]
-        kwargs = {k: resolved(b, value) for k, b in v.kwargs.items()}
-        return CALLED.get(v.op, v.op)(*(resolved(b, value) for b in v.args), **kwargs)
+        return applied(v, value) if v.name is None else arrays[v.name]
 
     return resolved(a, value)

@@ -20,7 +20,7 @@ from .primitives import PRIMITIVES, parameters_of
 
 __all__ = [
     *("CALLED", "SIGNS", "Length", "Lowering", "Number", "Value"),
-    *("clean", "is_number", "is_plain", "is_sum", "parts", "reads", "resolved"),
+    *("applied", "clean", "is_number", "is_plain", "is_sum", "parts", "reads", "resolved"),
 ]
 
 
@@ -89,6 +89,12 @@ def resolved(a: Any, value: Callable[[Value], Any]) -> Any:
     if a and isinstance(a[0], str):
         return functools.reduce(SIGNS[a[0]], [resolved(b, value) for b in a[1:]])
     return tuple([resolved(b, value) for b in a])
+
+
+def applied(v: Value, value: Callable[[Value], Any]) -> Any:
+    """What the op of `v` makes of its arguments, where ``value(a)`` is what a value is."""
+    kwargs = {k: resolved(a, value) for k, a in v.kwargs.items()}
+    return CALLED.get(v.op, v.op)(*(resolved(a, value) for a in v.args), **kwargs)
 
 
 LONGEST = 40
