@@ -11,19 +11,20 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .deriving import Program, derive
-from .emitting import Function, helper_sources
+from .emitting import Function
 from .errors import DataError
 from .judging import Comparison, Row, as_array, judge
 from .marking import LIMIT, hint, scaled
 from .rounding import Truth, measured
 from .serving import run_lines, stored
-from .values import reads
+from .values import Value, applied, reads
 
 __all__ = ["Sheet", "mark", "mark_lines", "sheet_of"]
 
@@ -170,10 +171,11 @@ def mark_lines(sheet: Sheet, program: Program, arrays: Mapping[str, Any], run: R
     known = {name: fine[shown] for shown, name in ids.items()}
     values, problems, returned = run_through(sheet, right, known, run)
 
-    code = {f.ids[id(v)]: f.printer.definition(v)[0] for v in f.lines}
-    scope: dict[str, Any] = {"np": np}  # in which the rules run on what the person has
-    exec("\n\n".join(helper_sources(f.printer)), scope)
-    scope |= known
+    own = dict(known)  # on which the rules run: what the person has, as far as we are
+
+    def value(v: Value) -> Any:
+        return own[f.ids[id(v)]] if v.name is not None else applied(v, value)
+
     others = {str(v.name): fine[str(v.name)] for v in f.lines if v.backward}
     rows: dict[str, Row] = {}
     for v in f.lines:
@@ -189,11 +191,12 @@ def mark_lines(sheet: Sheet, program: Program, arrays: Mapping[str, Any], run: R
                 for r in (str(r.name) for r in reads(v))
                 if r in rows and rows[r].shape and not rows[r].ok
             ]
-            text = said(as_array(given)[0], truth, sources, code[name], scope, others, shown)
+            rest = {other: g for other, g in others.items() if other != shown}
+            text = said(as_array(given)[0], truth, sources, partial(applied, v, value), rest)
             sign = "; " if ": " in row.verdict else ": "
             row = row._replace(verdict=f"{row.verdict}{sign}{text}" if text else row.verdict)
         if row.shape is not None:
-            scope[name] = as_array(given)[0]
+            own[name] = as_array(given)[0]
         rows[shown] = row
     table = [rows[str(v.name)] for v in f.lines if v.backward or not rows[str(v.name)].ok]
     table += [Row(where, verdict=text) for where, text in problems.items()]
@@ -235,18 +238,15 @@ def said(
     a: Any,
     truth: Truth,
     sources: list[str],
-    code: str,
-    scope: dict[str, Any],
-    others: dict[str, Any],
-    shown: str,
+    rule: Callable[[], Any],
+    rest: dict[str, Any],
 ) -> str:
-    """What can be said about a wrong line, whose rule is `code`."""
-    rest = {name: g for name, g in others.items() if name != shown}
+    """What can be said about a wrong line; `rule` gives what it should be, by the lines above."""
     if not sources:
         return hint(a, truth, rest)
     yours = " and ".join(sources)
     try:
-        base = scaled(truth, np.asarray(eval(code, dict(scope))))
+        base = scaled(truth, np.asarray(rule()))
     except Exception:
         return f"not judged, for your {yours} does not fit"
     if judge("", "", a, base, LIMIT).ok:
