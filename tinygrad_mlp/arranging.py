@@ -72,7 +72,7 @@ def arranged(
         if id(x) in shown and (id(g) in shown or isinstance(g, Number)):
             gradients[str(x.name)] = g
     derivation = Derivation(inputs, lines, results, top, None, gradients=gradients)
-    return with_batch(derivation, loss, [n for n in nodes if n.index <= loss.index])
+    return with_batch(derivation, [n for n in nodes if n.index <= loss.index])
 
 
 def arranged_results(results: list[Any], longest: int = WEIGHT) -> Derivation:

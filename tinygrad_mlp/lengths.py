@@ -17,7 +17,7 @@ from .graph import Node, Size, backward_pass
 from .printing import Derivation, is_parameter
 from .shaping import order
 from .tensor import Tensor
-from .values import CALLED, SIGNS, Value, applied, is_sum
+from .values import Value, applied
 
 __all__ = ["with_batch"]
 
@@ -31,7 +31,7 @@ NEAR = 1e-9
 OTHERS = (7, 11, 13, 17, 19, 23)
 
 
-def with_batch(d: Derivation, loss: Any, forward: list[Any]) -> Derivation:
+def with_batch(d: Derivation, forward: list[Any]) -> Derivation:
     """The derivation with its batch, if it is right for other lengths as well.
 
     Data are the inputs that require no gradient; their first axis is the batch. A batch of one does
@@ -45,9 +45,9 @@ def with_batch(d: Derivation, loss: Any, forward: list[Any]) -> Derivation:
     taken = {n, *(size for v in d.inputs for size in v.shape)}
     other = next((m for m in OTHERS if m not in taken), 29)
     free = d._replace(batch=n)
-    if not holds(free, loss, forward, other):
+    if not holds(free, other):
         return d
-    return free if holds(free, loss, forward, 1) else free._replace(smallest=2)
+    return free if holds(free, 1) else free._replace(smallest=2)
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -120,25 +120,35 @@ def from_length(number: Any, n: int, part: bool = False) -> bool:
 # --- trying ---------------------------------------------------------------------------------------
 
 
-def holds(d: Derivation, loss: Any, forward: list[Any], m: int) -> bool:
-    """Whether the program says what the graph says at a batch of length m."""
-    arrays = {}
+def holds(d: Derivation, m: int) -> bool:
+    """Whether the backward lines say what autograd says at a batch of length m."""
+    arrays, tensors = {}, {}
     for v in d.inputs:
         a = np.asarray(getattr(v.node, "_data", v.node))
-        arrays[id(v)] = a if is_parameter(v) else np.resize(a, (m, *a.shape[1:]))
+        arrays[id(v)] = a = a if is_parameter(v) else np.resize(a, (m, *a.shape[1:]))
+        tensors[id(v)] = Tensor(a, is_parameter(v))
     with np.errstate(all="ignore"):
         try:
-            wanted = replayed(d, loss, forward, arrays)
-            known = dict(arrays)
-
-            def value(v: Value) -> Any:
-                return known[id(v)] if id(v) in known else applied(v, value)
-
-            for v in d.lines:
-                known[id(v)] = applied(v, value)
+            graph = run([v for v in d.lines if not v.backward], tensors)
+            root = graph[id(d.loss)]
+            grads = backward_pass(root, root._seed(), [graph[id(x)] for x, _ in d.results])
+            found = run(d.lines, arrays)
         except (TinygradMLPError, ValueError, TypeError, LookupError, ArithmeticError):
             return False
-        return all(same(known[id(g)], b) for (_, g), b in zip(d.results, wanted, strict=True))
+        pairs = [(found[id(g)], grads[graph[id(x)]]) for x, g in d.results]
+        return all(same(a, np.asarray(b, a.dtype)) for a, b in pairs)
+
+
+def run(lines: list[Value], inputs: dict[int, Any]) -> dict[int, Any]:
+    """What the lines are for these inputs, beside them."""
+    known = dict(inputs)
+
+    def value(v: Value) -> Any:
+        return known[id(v)] if id(v) in known else applied(v, value)
+
+    for v in lines:
+        known[id(v)] = applied(v, value)
+    return known
 
 
 def same(a: Any, b: Any) -> bool:
@@ -148,59 +158,3 @@ def same(a: Any, b: Any) -> bool:
     tolerance = 1e3 * float(np.finfo(b.dtype).eps)
     size = np.max(np.abs(b), initial=0.0, where=np.isfinite(b))
     return bool(np.allclose(a, b, tolerance, tolerance * size, equal_nan=True))
-
-
-class Replay:
-    """Applies recorded ops to other arrays."""
-
-    def __init__(self, d: Derivation, arrays: dict[int, Any]) -> None:
-        self.new: dict[int, Any] = {}
-        for v in d.inputs:
-            a = arrays[id(v)]
-            node = isinstance(v.node, Node)
-            self.new[id(v.node)] = Tensor(a, v.node.requires_grad) if node else a
-
-    def mapped(self, a: Any) -> Any:
-        """An argument, with what stands for it now."""
-        if isinstance(a, Size):
-            return self.size(a)
-        if isinstance(a, tuple):
-            return tuple(map(self.mapped, a))
-        if isinstance(a, slice):
-            return slice(*map(self.mapped, (a.start, a.stop, a.step)))
-        return self.new.get(id(a), a)
-
-    def size(self, a: Size) -> int:
-        """A length as it is now."""
-        total: int = 0
-        rest: Any = a
-        while is_sum(rest):  # a long sum is a long chain
-            total += self.mapped(rest.source[2])
-            rest = rest.source[1]
-        if not isinstance(rest, Size):
-            return total + int(rest)
-        source = rest.source
-        if isinstance(source[0], str):
-            return total + int(SIGNS[source[0]](*map(self.mapped, source[1:])))
-        now = self.new[id(source[0])]
-        return total + int(now.shape[source[1]] if len(source) > 1 else now.size)
-
-    def run(self, node: Any) -> None:
-        """Apply the op of `node` again."""
-        if node.op is None:
-            self.new.setdefault(id(node), node)
-            return
-        args = [self.mapped(a) for a in node.args]
-        kwargs = {k: self.mapped(a) for k, a in node.kwargs.items()}
-        self.new[id(node)] = CALLED.get(node.op, node.op)(*args, **kwargs)
-
-
-def replayed(d: Derivation, loss: Any, forward: list[Any], arrays: dict[int, Any]) -> list[Any]:
-    """The gradients that the same ops give for other arrays."""
-    replay = Replay(d, arrays)
-    for node in forward:
-        replay.run(node)
-    targets = [replay.new[id(x.node)] for x, _ in d.results]
-    root = replay.new[id(loss)]
-    grads = backward_pass(root, root._seed(), targets)
-    return [np.asarray(grads[x], x.dtype) for x in targets]
