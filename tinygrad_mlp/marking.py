@@ -253,16 +253,15 @@ def explained(result: Comparison, claims: list[Claim], loss: Tensor) -> None:
         if row.ok:
             continue
         wanted, sources = expected.get(again, (truth.right, []))
-        base = scaled(truth, wanted)
-        said = f"follows from {' and '.join(sources)}" if sources else ""
-        if not sources or not judge("", "", claim.given, base, LIMIT).ok:
-            rest = {k: g for k, g in others.items() if g is not gradients.get(again)}
-            said = hint(as_array(claim.given)[0], base, rest, inactive(again, new))
-            if said and sources:
-                said += f", given your {' and '.join(sources)}"
-        if said:
-            sign = "; " if ": " in row.verdict else ": "
-            result.table[i] = row._replace(verdict=f"{row.verdict}{sign}{said}")
+        rest = {k: g for k, g in others.items() if g is not gradients.get(again)}
+        text = hint(claim.given, truth, wanted, sources, rest, inactive(again, new))
+        result.table[i] = noted(row, text)
+
+
+def noted(row: Row, text: str) -> Row:
+    """The row with something said about it."""
+    sign = "; " if ": " in row.verdict else ": "
+    return row._replace(verdict=f"{row.verdict}{sign}{text}") if text else row
 
 
 def carried(loss: Node, own: dict[Node, tuple[Any, Row]]) -> dict[Node, tuple[Any, list[str]]]:
@@ -305,7 +304,21 @@ def inactive(node: Tensor, new: dict[Node, Tensor]) -> Any:
     return None
 
 
-def hint(a: Any, truth: Truth, others: dict[str, Any], off: Any = None) -> str:
+def hint(
+    given: Any, truth: Truth, wanted: Any, sources: list[str], others: Any, off: Any = None
+) -> str:
+    """What can be said about a wrong gradient, or ''.
+
+    It should be `wanted`, given those of the person's that are wrong further up, the `sources`.
+    """
+    base, yours = scaled(truth, wanted), " and ".join(sources)
+    if sources and judge("", "", given, base, LIMIT).ok:
+        return f"follows from {yours}"
+    text = likeness(as_array(given)[0], base, others, off)
+    return f"{text}, given your {yours}" if text and sources else text
+
+
+def likeness(a: Any, truth: Truth, others: dict[str, Any], off: Any) -> str:
     """One thing that is true of a wrong gradient, or ''."""
 
     def fits(b: Any, wanted: Any = truth.right) -> bool:

@@ -11,7 +11,6 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from .deriving import Program, derive
 from .emitting import Function
 from .errors import DataError
 from .judging import Comparison, Row, as_array, judge
-from .marking import LIMIT, hint, scaled
+from .marking import LIMIT, hint, noted
 from .rounding import Truth, measured
 from .serving import run_lines, stored
 from .values import Value, applied, reads
@@ -171,10 +170,8 @@ def mark_lines(sheet: Sheet, program: Program, arrays: Mapping[str, Any], run: R
     known = {name: fine[shown] for shown, name in ids.items()}
     values, problems, returned = run_through(sheet, right, known, run)
 
-    own = dict(known)  # on which the rules run: what the person has, as far as we are
-
-    def value(v: Value) -> Any:
-        return own[f.ids[id(v)]] if v.name is not None else applied(v, value)
+    def value(v: Value) -> Any:  # what the person has, as far as we are
+        return known[f.ids[id(v)]] if v.name is not None else applied(v, value)
 
     others = {str(v.name): fine[str(v.name)] for v in f.lines if v.backward}
     rows: dict[str, Row] = {}
@@ -192,11 +189,14 @@ def mark_lines(sheet: Sheet, program: Program, arrays: Mapping[str, Any], run: R
                 if r in rows and rows[r].shape and not rows[r].ok
             ]
             rest = {other: g for other, g in others.items() if other != shown}
-            text = said(as_array(given)[0], truth, sources, partial(applied, v, value), rest)
-            sign = "; " if ": " in row.verdict else ": "
-            row = row._replace(verdict=f"{row.verdict}{sign}{text}" if text else row.verdict)
+            try:
+                wanted = np.asarray(applied(v, value)) if sources else truth.right
+            except Exception:
+                row = noted(row, f"not judged, for your {' and '.join(sources)} does not fit")
+            else:
+                row = noted(row, hint(given, truth, wanted, sources, rest))
         if row.shape is not None:
-            own[name] = as_array(given)[0]
+            known[name] = as_array(given)[0]
         rows[shown] = row
     table = [rows[str(v.name)] for v in f.lines if v.backward or not rows[str(v.name)].ok]
     table += [Row(where, verdict=text) for where, text in problems.items()]
@@ -232,27 +232,6 @@ def run_through(
         fills[str(stop)] = {name: right[name].right for name in names}
         problems |= dict.fromkeys(names or [f"line {body[stop].lineno}"], text)
     return reply["values"], problems, reply["returned"]
-
-
-def said(
-    a: Any,
-    truth: Truth,
-    sources: list[str],
-    rule: Callable[[], Any],
-    rest: dict[str, Any],
-) -> str:
-    """What can be said about a wrong line; `rule` gives what it should be, by the lines above."""
-    if not sources:
-        return hint(a, truth, rest)
-    yours = " and ".join(sources)
-    try:
-        base = scaled(truth, np.asarray(rule()))
-    except Exception:
-        return f"not judged, for your {yours} does not fit"
-    if judge("", "", a, base, LIMIT).ok:
-        return f"follows from {yours}"
-    text = hint(a, base, rest)
-    return f"{text}, given your {yours}" if text else ""
 
 
 def written(sheet: Sheet, name: str) -> str:
