@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arranging import arranged
-from .emitting import emit, emit_values, emit_worksheet
+from .emitting import emit, emit_worksheet
 from .errors import GradientError, ShapeError
 from .explaining import explain
 from .formatting import describe, name_of, nearest
@@ -21,7 +21,7 @@ from .looping import emit_loops
 from .printing import Derivation, Line, Printer, parameters
 from .reasons import reasons
 from .tensor import Tensor
-from .values import Value, reads
+from .values import Value, evaluate, reads
 
 __all__ = ["Line", "Program", "derive", "derived"]
 
@@ -55,7 +55,7 @@ class Program:
 
     def __init__(self, derivation: Derivation) -> None:
         self._derivation = derivation
-        self._codes: dict[str, Any] = {}
+        self._code: Any = None
         shown, ids = Printer(), derivation.identifiers()
         coded = Printer(ids)
         self.lines = [line(v, shown, coded) for v in derivation.lines]
@@ -139,7 +139,29 @@ class Program:
         ValueError
             For a shape that it was not derived for.
         """
-        return self._run("backward", lambda: self.source(), arrays)
+        for k in arrays:
+            if k not in self._parameters:
+                raise ShapeError(f"Program: no input {k!r}; it has {', '.join(self._parameters)}.")
+        for k, p in self._parameters.items():
+            if arrays and k not in arrays and p.inputs[0].unnamed:
+                raise ShapeError(
+                    f"Program: {k} has no name of its own and may depend on what you gave; give it "
+                    f"as well, {k}=..."
+                )
+        if self._code is None:
+            self._code = compile(self.source(), "<derived>", "exec")
+        given = {
+            k: (list(map(np.asarray, arrays[k])) if p.is_list else np.asarray(arrays[k]))
+            if k in arrays
+            else p.default()
+            for k, p in self._parameters.items()
+        }
+        scope: dict[str, Any] = {}
+        exec(self._code, scope)
+        try:
+            return scope["backward"](**given)
+        finally:
+            scope.clear()  # its functions hold it and it holds them
 
     def values(self, **arrays: Any) -> dict[str, Any]:
         """What every input and every line holds, by name, in order; arguments as in a call.
@@ -150,40 +172,16 @@ class Program:
         >>> derive((x * x).sum()).values()["dx"]
         array([2., 4.])
         """
-        found = self._run("values", lambda: emit_values(self._derivation), arrays)
+        if arrays:
+            self(**arrays)  # refuses what does not fit
         given: dict[int, Any] = {}
         for k, p in self._parameters.items():
             value = arrays.get(k, p.default())
             members = value if p.is_list else [value]
-            given.update({id(v): np.asarray(a) for v, a in zip(p.inputs, members)})
-        inputs = {str(v.name): given[id(v)] for v in self._derivation.inputs}
-        return {**inputs, **{row.name: a for row, a in zip(self.lines, found)}}
-
-    def _run(self, name: str, source: Any, arrays: dict[str, Any]) -> Any:
-        """Run the function `name`, which `source` gives the source of."""
-        for k in arrays:
-            if k not in self._parameters:
-                raise ShapeError(f"Program: no input {k!r}; it has {', '.join(self._parameters)}.")
-        for k, p in self._parameters.items():
-            if arrays and k not in arrays and p.inputs[0].unnamed:
-                raise ShapeError(
-                    f"Program: {k} has no name of its own and may depend on what you gave; give it "
-                    f"as well, {k}=..."
-                )
-        if name not in self._codes:
-            self._codes[name] = compile(source(), "<derived>", "exec")
-        given = {
-            k: (list(map(np.asarray, arrays[k])) if p.is_list else np.asarray(arrays[k]))
-            if k in arrays
-            else p.default()
-            for k, p in self._parameters.items()
-        }
-        scope: dict[str, Any] = {}
-        exec(self._codes[name], scope)
-        try:
-            return scope[name](**given)
-        finally:
-            scope.clear()  # its functions hold it and it holds them
+            given |= {id(v): np.asarray(a) for v, a in zip(p.inputs, members)}
+        d = self._derivation
+        found = evaluate(d.lines, given)
+        return {str(v.name): found[id(v)] for v in [*d.inputs, *d.lines]}
 
     def explain(self, name: str, index: Sequence[int] = (), **arrays: Any) -> str:
         """Write one entry of a line as its sum, with the numbers.

@@ -1,4 +1,4 @@
-"""A derivation as the source of a function of its own: whole, with blanks, with all values."""
+"""A derivation as the source of a function of its own: whole, or with blanks."""
 
 import ast
 import inspect
@@ -24,7 +24,7 @@ from .printing import (
 from .printing import parameters as parameters_of
 from .values import Value, reads
 
-__all__ = ["Function", "emit", "emit_values", "emit_worksheet", "folded"]
+__all__ = ["Function", "emit", "emit_worksheet", "folded"]
 
 WIDTH = 96  # in a function, indented by four
 
@@ -47,17 +47,10 @@ def emit_worksheet(d: Derivation, name: str) -> str:
     return f.source([*f.unpacked(), *rows, *f.returned()])
 
 
-def emit_values(d: Derivation) -> str:
-    """The source of a function ``values`` that returns what every line computes, in order."""
-    f = Function(d, "values", d.lines)
-    every = ", ".join(f.ids[id(v)] for v in d.lines)
-    return f.source([*f.unpacked(), *map(f.row, d.lines), *folded(f"return [{every}]")])
-
-
 class Function:
     """What the forms of a function have in common."""
 
-    def __init__(self, d: Derivation, name: str, lines: list[Value] | None = None) -> None:
+    def __init__(self, d: Derivation, name: str) -> None:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in RESERVED:
             raise ShapeError(f"source: {name!r} is no name for a function.")
         self.d, self.name = d, name
@@ -66,7 +59,7 @@ class Function:
         self.printer = Printer(self.ids)
         self.printer.taken |= {name, *(p.name for p in self.parameters)}
         needed = live(d)
-        self.lines = [v for v in d.lines if id(v) in needed] if lines is None else lines
+        self.lines = [v for v in d.lines if id(v) in needed]
         self.groups = result_groups(d, self.parameters)
         self.shown = {id(v): v.name for v in [*d.inputs, *d.lines]}
 

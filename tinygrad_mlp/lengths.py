@@ -17,7 +17,7 @@ from .graph import Node, Size, backward_pass
 from .printing import Derivation, is_parameter
 from .shaping import order
 from .tensor import Tensor
-from .values import Value, applied
+from .values import evaluate
 
 __all__ = ["with_batch"]
 
@@ -129,26 +129,14 @@ def holds(d: Derivation, m: int) -> bool:
         tensors[id(v)] = Tensor(a, is_parameter(v))
     with np.errstate(all="ignore"):
         try:
-            graph = run([v for v in d.lines if not v.backward], tensors)
+            graph = evaluate([v for v in d.lines if not v.backward], tensors)
             root = graph[id(d.loss)]
             grads = backward_pass(root, root._seed(), [graph[id(x)] for x, _ in d.results])
-            found = run(d.lines, arrays)
+            found = evaluate(d.lines, arrays)
         except (TinygradMLPError, ValueError, TypeError, LookupError, ArithmeticError):
             return False
         pairs = [(found[id(g)], grads[graph[id(x)]]) for x, g in d.results]
         return all(same(a, np.asarray(b, a.dtype)) for a, b in pairs)
-
-
-def run(lines: list[Value], inputs: dict[int, Any]) -> dict[int, Any]:
-    """What the lines are for these inputs, beside them."""
-    known = dict(inputs)
-
-    def value(v: Value) -> Any:
-        return known[id(v)] if id(v) in known else applied(v, value)
-
-    for v in lines:
-        known[id(v)] = applied(v, value)
-    return known
 
 
 def same(a: Any, b: Any) -> bool:

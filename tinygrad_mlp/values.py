@@ -20,7 +20,17 @@ from .primitives import PRIMITIVES, parameters_of
 
 __all__ = [
     *("CALLED", "SIGNS", "Length", "Lowering", "Number", "Value"),
-    *("applied", "clean", "is_number", "is_plain", "is_sum", "parts", "reads", "resolved"),
+    *(
+        "applied",
+        "clean",
+        "evaluate",
+        "is_number",
+        "is_plain",
+        "is_sum",
+        "parts",
+        "reads",
+        "resolved",
+    ),
 ]
 
 
@@ -95,6 +105,18 @@ def applied(v: Value, value: Callable[[Value], Any]) -> Any:
     """What the op of `v` makes of its arguments, where ``value(a)`` is what a value is."""
     kwargs = {k: resolved(a, value) for k, a in v.kwargs.items()}
     return CALLED.get(v.op, v.op)(*(resolved(a, value) for a in v.args), **kwargs)
+
+
+def evaluate(lines: list[Value], inputs: dict[int, Any]) -> dict[int, Any]:
+    """What the lines are for these inputs, by identity, beside the inputs."""
+    known = dict(inputs)
+
+    def value(v: Value) -> Any:
+        return known[id(v)] if id(v) in known else applied(v, value)
+
+    for v in lines:
+        known[id(v)] = applied(v, value)
+    return known
 
 
 LONGEST = 40
