@@ -233,10 +233,12 @@ def test_each_line_has_its_place_in_the_picture():
         assert s["ids"]["show"]
 
 
-def test_a_picture_of_many_cards_has_no_numbers(monkeypatch):
+def test_in_a_picture_of_many_cards_arrays_are_figures(monkeypatch):
+    assert "mean" not in html.unescape(play(loss_of()).html).partition("<aside>")[0]
     monkeypatch.setattr(playing, "NUMBERED", 5)
-    text = play(loss_of()).html
-    assert 'id="a_v' not in html.unescape(text)
+    text = html.unescape(play(loss_of()).html).partition("<aside>")[0]
+    assert text.count(">mean") > 10
+    assert 'id="a_v-1"' in text
     page = data(loss_of())
     n = {card.name: f"n-{i}" for i, card in enumerate(line_cards([loss_of()], "shapes")[0])}
     assert step(page, "dW[0]")["ids"]["ring"] == n["W[0]"]

@@ -16,8 +16,8 @@ def cells_of(text):
     return ["".join(td.itertext()) for td in ET.fromstring(text).iter("TD")]
 
 
-def parsed(array, heat=True):
-    return cells_of(block("value", array, paint.MUTED, heat)[0])
+def parsed(array, detail="all"):
+    return cells_of(block("value", array, paint.MUTED, detail)[0])
 
 
 def test_small_arrays_are_printed_entry_by_entry():
@@ -38,7 +38,7 @@ def test_an_array_is_printed_up_to_36_entries_and_8_columns(shape, printed):
 
 def test_large_arrays_are_a_heat_map_a_histogram_and_figures():
     a = np.arange(-50.0, 50.0).reshape(10, 10)
-    text, width, height, _ = block("value", a, paint.MUTED, True)
+    text, width, height, _ = block("value", a, paint.MUTED)
     assert text.count('WIDTH="5" HEIGHT="5" BGCOLOR') == 100
     assert text.count(tables.BAR[paint.MUTED]) == tables.HISTOGRAM
     assert cells_of(text)[-2:] == ["mean -0.5  sd 29", "-50 to 49  zeros 1%"]
@@ -56,7 +56,10 @@ def test_a_histogram_counts_what_numpy_counts():
 
 
 def test_where_there_are_many_cards_large_arrays_are_figures_only():
-    assert parsed(np.ones((10, 10)), heat=False) == ["value", "mean 1  sd 0", "1 to 1"]
+    words = ["value", "mean 1  sd 0", "1 to 1"]
+    assert parsed(np.ones((10, 10)), "cells") == parsed(np.ones((2, 2)), "figures") == words
+    assert parsed(np.ones((1, 2)), "cells")[-2:] == parsed(np.ones(2))[-2:] == ["1.00", "1.00"]
+    assert parsed(np.float64(2), "figures")[-1] == "2.00"
 
 
 def test_what_has_no_numbers_to_show_says_so():
@@ -71,18 +74,18 @@ def test_what_has_no_numbers_to_show_says_so():
 
 
 def test_what_is_no_number_is_marked():
-    text = block("value", np.array([1.0, np.nan, -np.inf]), paint.MUTED, True)[0]
+    text = block("value", np.array([1.0, np.nan, -np.inf]), paint.MUTED)[0]
     assert text.count(paint.FAULT_GROUND) == text.count(paint.FAULT) == 2
     large = np.ones((10, 10))
     large[3, 4] = np.inf
-    assert block("value", large, paint.MUTED, True)[0].count(f'BGCOLOR="{paint.FAULT}"') == 1
+    assert block("value", large, paint.MUTED)[0].count(f'BGCOLOR="{paint.FAULT}"') == 1
     assert faults_of("W", large) == ("W: 1 inf",)
     assert faults_of("W", np.array([np.nan, np.nan, np.inf])) == ("W: 2 nan, 1 inf",)
     assert faults_of("W", np.array([1])) == faults_of("W", None) == ()
 
 
 def test_a_zero_in_a_heat_map_is_paper_which_stays_light_at_night():
-    text = block("value", np.zeros((10, 10)), paint.MUTED, True)[0]
+    text = block("value", np.zeros((10, 10)), paint.MUTED)[0]
     assert text.count(f' BGCOLOR="{paint.PAPER}"></TD>') == 100
 
 

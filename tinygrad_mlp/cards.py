@@ -127,14 +127,14 @@ HEADERS = {
 """Role -> ground and ink of the header; results on the way have no role."""
 
 
-def card_label(card: Card, k: int = 0, heat: bool = True) -> str:
-    """The table that a card is drawn as; `k` is its number, for the ids."""
+def card_label(card: Card, k: int = 0, detail: str = "all") -> str:
+    """The table that a card is drawn as; `k` is its number, for the ids; `detail` as in `block`."""
     rows = [header(card, k)]
     if card.formula:
         rows.append(row(code(f"{card.name} = {card.formula}", card.comment)))
     rows += [row(code(text)) for text in card.lines]
     if card.arrays:
-        rows.append(row(arrays_text(card, k, heat), ' CELLPADDING="6"'))
+        rows.append(row(arrays_text(card, k, detail), ' CELLPADDING="6"'))
     rows += [row(bars(*bar).text) for bar in card.bars]
     for i, (_, line, formula, comment) in enumerate(card.backward):
         named = named_part("r", k, i, title=line) * bool(line)
@@ -206,10 +206,12 @@ def code(
     return written + font(f"  # {comment}" * bool(comment), shapes, 9.5, "Courier")
 
 
-def arrays_text(card: Card, k: int, heat: bool) -> str:
+def arrays_text(card: Card, k: int, detail: str) -> str:
     """The arrays of a card: side by side if there is room and they are small, else stacked."""
     blocks = [
-        block(caption, array, color, heat, other)._replace(name=named_part(letter, k, title=title))
+        block(caption, array, color, detail, other)._replace(
+            name=named_part(letter, k, title=title)
+        )
         for letter, title, caption, array, color, other in card.arrays
     ]
     room = 410 if card.parents else 200

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from . import paint
-from .cards import HEADERS, Card, card_label, findings
+from .cards import HEADERS, Card, card_label, findings, named_part
 from .styling import one_line, text_width
-from .tables import cell, escape, font, row, table
+from .tables import cell, font, row, table
 
 if TYPE_CHECKING:
     from .rendering import Drawing
@@ -39,8 +39,12 @@ def to_dot(
     direction: str = "TB",
     check: Any = None,
     whole: str = "",
+    detail: str = "",
 ) -> "Drawing":
-    """The picture of the cards; of folded ones, `whole` says what they were before."""
+    """The picture of the cards; of folded ones, `whole` says what they were before.
+
+    `detail` is that of arrays: "all", "cells", "figures"; it depends on the number of cards.
+    """
     from .rendering import Drawing  # graphviz takes longer to load than all of ours
 
     down = direction == "TB"
@@ -58,12 +62,8 @@ def to_dot(
     drawing.listing = listing(cards, [*([whole] if whole else []), *notes])
     drawing.titles = {f"n{k}": spoken(card) for k, card in enumerate(cards)}
     drawing.alt = alt_text(cards, notes, whole)
-    sides = sides_of(cards)
-    scopes = [
-        card.scope or (cards[sides[i]].scope if i in sides else "") for i, card in enumerate(cards)
-    ]
-    spine = in_line(cards)
-    at, groups = nodes(cards, sides, spine, scopes, down)
+    layout = Layout(cards, down)
+    groups = layout.nodes(detail or ("all" if len(cards) <= HEAT_LIMIT else "cells"))
     body = groups.pop("")
     for k, (scope, lines) in enumerate(groups.items()):
         label = font(scope, paint.MUTED, 12, tag="B")
@@ -74,130 +74,109 @@ def to_dot(
             *(f"\t{line}" for line in lines),
             "}",
         ]
-    ways = (forward(cards, sides, spine, at, scopes, down), backward(cards, sides, at, down))
-    drawing.body = [f"\t{line}\n" for line in (*body, *ways[0], *ways[1])]
+    drawing.body = [f"\t{line}\n" for line in (*body, *layout.forward(), *layout.backward())]
     return drawing
 
 
-# --- where cards stand ----------------------------------------------------------------------------
+class Layout:
+    """Where cards stand: in line from the last one up, parameters and other leaves beside it."""
 
+    def __init__(self, cards: list[Card], down: bool) -> None:
+        self.cards, self.down = cards, down
+        self.sides: dict[int, int] = {}  # leaf -> the first that uses it, unless that is below it
+        placed = set()
+        for i, card in enumerate(cards):
+            for p in card.parents:
+                if p not in placed and p != card.spine and not cards[p].parents:
+                    self.sides[p] = i
+                placed.add(p)
+        self.leaves: dict[int, list[int]] = {}  # op -> the leaves that stand beside it
+        for leaf, op in self.sides.items():
+            self.leaves.setdefault(op, []).append(leaf)
+        self.scopes = [
+            card.scope or cards[self.sides.get(i, i)].scope for i, card in enumerate(cards)
+        ]
+        self.spine = set()
+        at: int | None = len(cards) - 1
+        while at is not None:
+            self.spine.add(at)
+            at = cards[at].spine
+        self.stacked = {  # in one node, else the arrows of one would run around the others
+            leaf: op
+            for op, leaves in self.leaves.items()
+            for leaf in leaves
+            if down and len(leaves) > 1
+        }
+        self.at = [
+            f"s{self.stacked[i]}:n{i}" if i in self.stacked else f"n{i}" for i in range(len(cards))
+        ]
 
-def sides_of(cards: list[Card]) -> dict[int, int]:
-    """Leaf -> the op that it stands beside: the first that uses it, unless it stands below it."""
-    sides: dict[int, int] = {}
-    placed = set()
-    for i, card in enumerate(cards):
-        for p in card.parents:
-            if p not in placed and p != card.spine and not cards[p].parents:
-                sides[p] = i
-            placed.add(p)
-    return sides
+    def nodes(self, detail: str) -> dict[str, list[str]]:
+        """For each scope its lines of DOT."""
+        labels = [card_label(card, i, detail) for i, card in enumerate(self.cards)]
+        groups: dict[str, list[str]] = {"": []}
 
+        def node(i: int, more: str = "") -> str:
+            return f'n{i} [id="n-{i}"{more} label=<{labels[i]}>]'
 
-def leaves_of(sides: dict[int, int]) -> dict[int, list[int]]:
-    """Op -> the leaves that stand beside it."""
-    found: dict[int, list[int]] = {}
-    for leaf, op in sides.items():
-        found.setdefault(op, []).append(leaf)
-    return found
-
-
-def in_line(cards: list[Card]) -> set[int]:
-    """The cards that stand in line: from the last one up."""
-    spine = set()
-    at: int | None = len(cards) - 1
-    while at is not None:
-        spine.add(at)
-        at = cards[at].spine
-    return spine
-
-
-def nodes(
-    cards: list[Card], sides: dict[int, int], spine: set[int], scopes: list[str], down: bool
-) -> tuple[list[str], dict[str, list[str]]]:
-    """What arrows call each card, and for each scope its lines of DOT."""
-    at = [f"n{i}" for i in range(len(cards))]
-    labels = [card_label(card, i, len(cards) <= HEAT_LIMIT) for i, card in enumerate(cards)]
-    groups: dict[str, list[str]] = {"": []}
-
-    def node(i: int, more: str = "") -> str:
-        return f'n{i} [id="n-{i}"{more} label=<{labels[i]}>]'
-
-    for op, leaves in leaves_of(sides).items():
-        lines = groups.setdefault(scopes[leaves[0]], [])
-        if len(leaves) > 1 and down:  # one node, else the arrows of one would run around the others
-            rows = [
-                f'<TR><TD PORT="n{i}" ID="n-{i}" TITLE="{escape(spoken(cards[i]))}">{labels[i]}'
-                f"</TD></TR>"
-                for i in leaves
-            ]
-            lines.append(
-                f's{op} [label=<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="8" CELLPADDING="0">'
-                f"{''.join(rows)}</TABLE>>]"
-            )
-            names = [f"s{op}"]
-            for i in leaves:
-                at[i] = f"s{op}:n{i}"
-        else:
-            lines += map(node, leaves)
-            names = [at[i] for i in leaves]
-        if scopes[leaves[0]] == scopes[op]:  # in its group: else a layer's weights drift off
-            lines.append(f"{{rank=same; {'; '.join(names)}; n{op}}}")
-    for i in range(len(cards)):
-        if i not in sides:
-            groups.setdefault(scopes[i], []).append(node(i, ' group="spine"' * (i in spine)))
-    return at, groups
-
-
-# --- arrows ---------------------------------------------------------------------------------------
-
-
-def forward(
-    cards: list[Card],
-    sides: dict[int, int],
-    spine: set[int],
-    at: list[str],
-    scopes: list[str],
-    down: bool,
-) -> Iterator[str]:
-    """Arrows of the forward pass, and between the uses of a parameter."""
-    previous: dict[int, int] = {}
-    groups = leaves_of(sides)
-    for i, card in enumerate(cards):
-        for p in card.parents:
-            start, end, more = at[p], at[i], ""
-            if sides.get(p) != i:
-                more = " weight=50" * (p == card.spine and i in spine)
-            elif down:
-                start, end = f"{start}:e", f"{end}:w"
+        for op, leaves in self.leaves.items():
+            lines = groups.setdefault(self.scopes[leaves[0]], [])
+            if leaves[0] in self.stacked:
+                names = [f"s{op}"]
+                rows = [
+                    f'<TR><TD PORT="n{i}"{named_part("n", i, title=spoken(self.cards[i]))}>'
+                    f"{labels[i]}</TD></TR>"
+                    for i in leaves
+                ]
+                look = 'BORDER="0" CELLBORDER="0" CELLSPACING="8" CELLPADDING="0"'
+                lines.append(f"s{op} [label=<<TABLE {look}>{''.join(rows)}</TABLE>>]")
             else:
-                # Which of two cards in one rank lies above is for the direction of the arrow to
-                # say: one way in a group, the other way outside of any.
-                above = len(groups[i]) > 1 and p == groups[i][0]
-                start, end = f"{start}:{'ns'[above]}", f"{end}:{'sn'[above]}"
-                if above == bool(scopes[p]):
-                    start, end, more = end, start, " dir=back"
-            yield f'{start} -> {end} [id="f-{p}-{i}" class="fwd"{more}]'
-        if card.same is not None:  # a chain of the uses, or they would tangle
-            p = previous.get(card.same, card.same)
-            previous[card.same] = i
-            yield f'{at[p]} -> {at[i]} [id="l-{p}-{i}" class="same" {CHAIN}]'
+                names = [self.at[i] for i in leaves]
+                lines += map(node, leaves)
+            if self.scopes[leaves[0]] == self.scopes[op]:  # else a layer's weights drift off
+                lines.append(f"{{rank=same; {'; '.join(names)}; n{op}}}")
+        for i, scope in enumerate(self.scopes):
+            if i not in self.sides:
+                groups.setdefault(scope, []).append(node(i, ' group="spine"' * (i in self.spine)))
+        return groups
 
+    def forward(self) -> Iterator[str]:
+        """Arrows of the forward pass, and between the uses of a parameter."""
+        previous: dict[int, int] = {}
+        for i, card in enumerate(self.cards):
+            for p in card.parents:
+                start, end, more = self.at[p], self.at[i], ""
+                if self.sides.get(p) != i:
+                    more = " weight=50" * (p == card.spine and i in self.spine)
+                elif self.down:
+                    start, end = f"{start}:e", f"{end}:w"
+                else:
+                    # Which of two cards in one rank lies above is for the direction of the arrow
+                    # to say: one way in a group, the other way outside of any.
+                    above = len(self.leaves[i]) > 1 and p == self.leaves[i][0]
+                    start, end = f"{start}:{'ns'[above]}", f"{end}:{'sn'[above]}"
+                    if above == bool(self.scopes[p]):
+                        start, end, more = end, start, " dir=back"
+                yield f'{start} -> {end} [id="f-{p}-{i}" class="fwd"{more}]'
+            if card.same is not None:  # a chain of the uses, or they would tangle
+                p = previous.get(card.same, card.same)
+                previous[card.same] = i
+                yield f'{self.at[p]} -> {self.at[i]} [id="l-{p}-{i}" class="same" {CHAIN}]'
 
-def backward(cards: list[Card], sides: dict[int, int], at: list[str], down: bool) -> Iterator[str]:
-    """Arrows of the backward pass, which have no say in the layout."""
-    groups = leaves_of(sides)
-    for i, card in reversed(list(enumerate(cards))):
-        ports = {row.parent: f":r{k}" for k, row in enumerate(card.backward)}
-        for p in card.carries:
-            start, end = ports.get(p, ""), ""
-            if sides.get(p) == i:
-                first, last = p == groups[i][0], p == groups[i][-1]
-                start = f"{ports.get(p, ':b')}:w"
-                end = ":w" if not down else ":s" if last else ":n" if first else ":w"
-            elif p == card.spine:
-                start, end = f"{ports.get(p, ':b')}:{'e' if down else 'w'}", ":e"
-            yield f'n{i}{start} -> {at[p]}{end} [id="b-{i}-{p}" class="bwd" {BACKWARD}]'
+    def backward(self) -> Iterator[str]:
+        """Arrows of the backward pass, which have no say in the layout."""
+        for i, card in reversed(list(enumerate(self.cards))):
+            ports = {row.parent: f":r{k}" for k, row in enumerate(card.backward)}
+            for p in card.carries:
+                start, end = ports.get(p, ""), ""
+                if self.sides.get(p) == i:
+                    beside = self.leaves[i]
+                    start = f"{ports.get(p, ':b')}:w"
+                    end = ":s" if p == beside[-1] else ":n" if p == beside[0] else ":w"
+                    end = end if self.down else ":w"
+                elif p == card.spine:
+                    start, end = f"{ports.get(p, ':b')}:{'e' if self.down else 'w'}", ":e"
+                yield f'n{i}{start} -> {self.at[p]}{end} [id="b-{i}-{p}" class="bwd" {BACKWARD}]'
 
 
 def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
@@ -208,8 +187,7 @@ def svg_ids(cards: list[Card], direction: str = "TB") -> dict[str, list[str]]:
     (a_r-3-0) and the arrows from them (b-3-1).
     """
     ids: dict[str, list[str]] = {}
-    groups = leaves_of(sides_of(cards)).values() if direction == "TB" else ()
-    stacked = {leaf for group in groups if len(group) > 1 for leaf in group}
+    stacked = Layout(cards, direction == "TB").stacked
     for k, card in enumerate(cards):
         letters = [letter for letter, *_ in card.arrays]
         shown = ids.setdefault(card.line, [])

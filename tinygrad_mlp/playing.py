@@ -38,7 +38,7 @@ ENTRIES = 4000
 """So many entries of results are written out as sums; about 200 bytes each."""
 
 NUMBERED = 40
-"""In a picture of more cards there are no numbers; they stand beside it."""
+"""In a picture of more cards arrays are four figures; their numbers stand beside it."""
 
 SUFFIXES = (".html", ".htm")
 
@@ -380,13 +380,13 @@ def picture(
         if not told_at(cause, check):
             text = f"{cause.line}: " * bool(cause.line) + cause.text
             notes.append({"text": text, "fault": True})
-    if len(cards) > NUMBERED:
-        cards, _ = line_cards([loss], "shapes", marks, program)
     try:
         if len(cards) > LIMIT:
             raise RenderError(f"it would have {len(cards):,} cards.")
         cards = with_causes(cards, causes)
-        svg = to_dot(cards, [], "TB", check if marks else None).pipe("svg", encoding="utf-8")
+        detail = "figures" if len(cards) > NUMBERED else ""
+        drawing = to_dot(cards, [], check=check if marks else None, detail=detail)
+        svg = drawing.pipe("svg", encoding="utf-8")
     except RenderError as error:
         return "", {}, [*notes, {"text": f"No picture: {error}", "fault": False}]
     return svg[svg.index("<svg") :], svg_ids(cards), notes

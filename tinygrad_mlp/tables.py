@@ -106,8 +106,10 @@ def said(
 # --- arrays ---------------------------------------------------------------------------------------
 
 
-def block(caption: str, array: Any, color: str, heat: bool = True, other: Any = None) -> Block:
+def block(caption: str, array: Any, color: str, detail: str = "all", other: Any = None) -> Block:
     """An array as cells, or as a heat map, or as four figures; under its name.
+
+    With less `detail`: "cells", and figures for more numbers than that; "figures" for all.
 
     Cells that differ from those of an `other` array are boxed.
     """
@@ -120,12 +122,12 @@ def block(caption: str, array: Any, color: str, heat: bool = True, other: Any = 
     head = said(caption, color, tag="B")
     a = array.reshape(-1, array.shape[-1] if array.ndim else 1)
     with np.errstate(all="ignore"):  # of numbers near the largest; they show as inf
-        if a.size <= NUMBERS and a.shape[1] <= COLUMNS:
+        if a.size <= NUMBERS and a.shape[1] <= COLUMNS and (detail != "figures" or a.size == 1):
             return above([head, cells(a, differing(a, other))])
         a = a.astype(np.float64)
         finite = a[np.isfinite(a)]
         words = [said(line) for line in figures(finite)]
-        if not heat:
+        if detail != "all":
             return above([head, *words])
         squares = heat_map(a)
         filler = Block("", SIDE * HEAT + 12 - squares.wide, 1)  # what is beside it stands in line
