@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tinygrad_mlp import MLP, Tensor, boxing, draw, grad, mse, scope
 from tinygrad_mlp.arranging import everything
-from tinygrad_mlp.boxing import apart, span
+from tinygrad_mlp.boxing import general, span
 from tinygrad_mlp.cards import Card, Row
 from tinygrad_mlp.errors import RenderError
 from tinygrad_mlp.folding import FEW, fold, spread
@@ -473,9 +473,9 @@ def test_twenty_thousand_cards_are_folded_in_linear_time():
 
 
 def test_the_number_that_counts_is_found_among_others():
-    assert apart(["a1[2].W", "a1[3].W", "a1[9].W"]) == ("a1[", "].W", [2, 3, 9])
-    assert apart(["a1[2]", "a2[3]", "a3[9]"]) is None
-    assert apart(["a1", "a1", "b1"]) is None
+    assert general(["a1[2].W", "a1[3].W", "a1[9].W"], 9, 1) == "a1[i].W"
+    assert general(["0.05 * a1[2]", "0.05 * a2[3]", "0.05 * a8[9]"], 9, 0) == "0.05 * a[i][i+1]"
+    assert general(["a1", "a1", "b1"], 3, 0) == general(["a1", "a2", "a9"], 9, 0) == ""
 
 
 # --- in a picture ---------------------------------------------------------------------------------

@@ -49,20 +49,16 @@ def hashed(name: str) -> str:
     return re.sub(r"\d+", "#", name)
 
 
-def apart(names: Sequence[str]) -> tuple[str, str, list[int]] | None:
-    """The one number that names differ in: what stands before it, after it, and what it is in each.
+def numbers_in(names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """What stands around the numbers in names, and each number in all; nothing if that differs.
 
-    >>> apart(["A[1].W2", "A[1].W3"]), apart(["A1", "B2"]), apart(["A1", "A1"])
-    (('A[1].W', '', [2, 3]), None, None)
+    >>> numbers_in(["A[1].W2", "A[1].W3"]), numbers_in(["A1", "B2"])
+    ((['A[', '].W', ''], [['1', '1'], ['2', '3']]), ([], []))
     """
     parts = [re.split(r"(\d+)", name) for name in names]
     if len({tuple(split[::2]) for split in parts}) > 1:
-        return None
-    differ = [k for k, column in enumerate(zip(*parts)) if len(set(column)) > 1]
-    if len(differ) != 1:
-        return None
-    k = differ[0]
-    return "".join(parts[0][:k]), "".join(parts[0][k + 1 :]), [int(split[k]) for split in parts]
+        return [], []
+    return parts[0][::2], [list(column) for column in zip(*(split[1::2] for split in parts))]
 
 
 def span(first: str, last: str) -> str:
@@ -71,10 +67,41 @@ def span(first: str, last: str) -> str:
     >>> span("layer 3", "layer 22"), span("q", "k"), span("q", "q")
     ('layer 3..22', 'q ... k', 'q')
     """
-    if found := apart([first, last]):
-        before, after, (a, b) = found
-        return f"{before}{a}..{b}{after}"
+    around, numbers = numbers_in([first, last])
+    if sum(a != b for a, b in numbers) == 1:
+        shown = [a if a == b else f"{a}..{b}" for a, b in numbers]
+        return "".join(text + number for text, number in zip(around, [*shown, ""]))
     return first if first == last else f"{first} ... {last}"
+
+
+def counted(found: list[str], times: int) -> list[int]:
+    """What a number that counts a run of so many is in its first; nothing of one that does not.
+
+    From what it is in the second, the third and the last.
+    """
+    n, after, last = map(int, found)
+    return [n - 1] if (after, last) == (n + 1, n + times - 2) else []
+
+
+def general(texts: Sequence[str], times: int, base: int) -> str:
+    """A text with i for the number that counts a run, Z[i+1]; '' where something else differs.
+
+    From those of the second, the third and the last; `base` is what i is in the first.
+
+    >>> general(["Z[2] = f(h1)", "Z[3] = f(h2)", "Z[9] = f(h8)"], 9, 0)
+    'Z[i+1] = f(h[i])'
+    """
+    around, numbers = numbers_in(texts)
+    text = "".join(around[:1])
+    for found, after in zip(numbers, around[1:]):
+        if len(set(found)) == 1:
+            text += found[0] + after
+            continue
+        if not (first := counted(found, times)):
+            return ""
+        index = f"i{first[0] - base:+d}" if first[0] != base else "i"
+        text += (index if text[-1:] == "[" else f"[{index}]") + after
+    return text
 
 
 def template(cards: Sequence[Card], card: Card, places: Any) -> str:
@@ -108,38 +135,36 @@ def original(cards: Sequence[Card], p: int) -> int:
     return p if same is None else same
 
 
-def names_in(cards: Sequence[Card], run: list[Box]) -> tuple[dict[str, str], str]:
-    """What the names in the second box of a run are in any of them, Z[i+1]; and what i is.
+def words_of(cards: Sequence[Card], run: list[Box]) -> tuple[list[str], list[str], list[str]]:
+    """The lines of a box, its parameters, and what is to be noted; of a run those of any of them.
 
-    Nothing, where one name does not count like the layers; then the lines of the first are shown.
+    Where a name does not count like the layers, they are those of the first.
     """
-    if len(run) < TIMES:
-        return {}, ""
+    times = len(run)
+
+    def texts(box: Box) -> tuple[list[str], list[str]]:
+        ops, leaves = ([cards[i] for i in group] for group in (box.ops, box.leaves))
+        weights = [f"{card.name} {card.shape}" for card in leaves if card.role == "parameter"]
+        return [f"{card.name} = {card.formula}" for card in ops], weights
+
+    if times == 1:
+        return *texts(run[0]), []
     some = (run[1], run[2], run[-1])
+    keys = [] if run[0].key[:1] == "\0" else [[box.key for box in some]]
+    ops = zip(*([cards[i].name for i in box.ops] for box in some))
+    bases = [
+        [n for names in group for found in numbers_in(names)[1] for n in counted(found, times)]
+        for group in (keys, ops)
+    ]
+    base = min(bases[0] or bases[1], default=0)
+    lines, weights = (
+        [general(text, times, base) for text in zip(*group)] for group in zip(*map(texts, some))
+    )
+    if all(lines) and all(weights) and lines != texts(some[0])[0]:
+        lines[0] += f"  # i = {base}..{base + times - 1}"
+        return lines, weights, []
     alike = f"the lines of {cards[run[0].ops[-1]].name}; the others are alike"
-    counted: dict[str, tuple[str, str, int]] = {}  # before, after, and the number in the first
-    groups = [[cards[i].name for i in (*box.outside, *box.cards)] for box in some]
-    for names in zip(*groups):
-        found = apart(names)
-        if found and found[2] == count_of(found[2][0], len(run)):
-            counted[names[0]] = (found[0], found[1], found[2][0] - 1)
-        elif len(set(names)) > 1:
-            return {}, alike
-    ops = {cards[i].name for i in run[1].ops}
-    base = min([n for name, (_, _, n) in counted.items() if name in ops], default=0)
-    scopes = apart([box.key for box in some])
-    if scopes and scopes[2] == count_of(scopes[2][0], len(run)) and run[0].key[0] != "\0":
-        base = scopes[2][0] - 1
-    shown = {}
-    for name, (before, after, n) in counted.items():
-        index = f"i{n - base:+d}" if n != base else "i"
-        shown[name] = before + (index if before[-1:] == "[" else f"[{index}]") + after
-    return (shown, f"i = {base}..{base + len(run) - 1}") if shown else ({}, alike)
-
-
-def count_of(n: int, times: int) -> list[int]:
-    """What a number that counts is in the second, the third and the last of so many."""
-    return [n, n + 1, n + times - 2]
+    return *texts(run[0]), [alike]
 
 
 # --- the card of a box ----------------------------------------------------------------------------
@@ -169,33 +194,17 @@ def box_card(cards: Sequence[Card], run: list[Box]) -> Card:
     ends = [first.key, last.key]
     if not first.key or first.key[0] == "\0":
         ends = [cards[box.ops[-1]].name for box in (first, last)]
-    names, comment = names_in(cards, run)
-    pattern = run[1] if names else first
-    ops = [cards[i] for i in pattern.ops]
-    lines = [
-        f"{names.get(card.name, card.name)} = {renamed(card.formula, names)}"
-        for card in (*ops[:LINES], ops[-1])
-    ][: len(ops)]
-    if len(ops) > LINES:
-        lines[LINES - 2 : -1] = [f"... {len(ops) - LINES + 1} lines ..."]
-    if names:
-        lines[0] += f"  # {comment}"
+    lines, listed, notes = words_of(cards, run)
+    if len(lines) > LINES:
+        lines[LINES - 2 : -1] = [f"... {len(lines) - LINES + 1} lines ..."]
     inside = [cards[i] for box in run for i in box.cards]
-    notes = [] if names or not comment else [comment]
     weights = [card for card in inside if card.role == "parameter" and card.same is None]
     if weights:
-        leaves = [cards[i] for i in pattern.leaves]
-        listed = [
-            f"{names.get(card.name, card.name)} {card.shape}"
-            for card in leaves
-            if card.role == "parameter"
-        ]
         total = sum(math.prod(map(int, re.findall(r"\d+", card.shape))) for card in weights)
         even = len(run) > 1 and len(weights) % len(run) == 0
         each = f" = {len(run)} × {total // len(run):,}" * even
-        notes.append(
-            f"{total:,} weights{each}: {', '.join(listed[:3])}{', ...' * (len(listed) > 3)}"
-        )
+        more = ", ..." * (len(listed) > 3)
+        notes.append(f"{total:,} weights{each}: {', '.join(listed[:3])}{more}")
     faults = [fault for card in inside for fault in card.faults]
     if len(faults) > 1:
         faults = [faults[0], f"and {len(faults) - 1} more"]
