@@ -13,8 +13,8 @@ import numpy as np
 from .arranging import arranged
 from .emitting import emit, emit_worksheet
 from .errors import GradientError, ShapeError
-from .explaining import explain
-from .formatting import describe, name_of, nearest
+from .explaining import explain, found
+from .formatting import describe, name_of
 from .forms import as_dict, as_html, formulas, listing
 from .graph import backward_pass, on_path, record_all, toposort
 from .looping import emit_loops
@@ -180,8 +180,8 @@ class Program:
             members = value if p.is_list else [value]
             given |= {id(v): np.asarray(a) for v, a in zip(p.inputs, members)}
         d = self._derivation
-        found = evaluate(d.lines, given)
-        return {str(v.name): found[id(v)] for v in [*d.inputs, *d.lines]}
+        values = evaluate(d.lines, given)
+        return {str(v.name): values[id(v)] for v in [*d.inputs, *d.lines]}
 
     def explain(self, name: str, index: Sequence[int] = (), **arrays: Any) -> str:
         """Write one entry of a line as its sum, with the numbers.
@@ -234,12 +234,8 @@ class Program:
         >>> derive((x * x).sum()).why("dx")
         'Starting from dL = 1: x is used 2 times in L, so its gradient is the sum of 2 terms.'
         """
-        said = reasons(self._derivation)
-        if name not in said:
-            close = nearest(name, list(said))
-            hint = f"did you mean {close!r}?" if close else f"there are {', '.join(said)}."
-            raise ShapeError(f"why: no line {name!r:.60}; {hint}")
-        return said[name]
+        sentence: str = found("why: no line", name, reasons(self._derivation))
+        return sentence
 
     def formulas(self, form: str = "text") -> str:
         r"""The lines as "text", as a "markdown" table, or as aligned equations for "latex".

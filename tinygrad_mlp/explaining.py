@@ -7,7 +7,7 @@ and running indices, and with the numbers themselves.
 import itertools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .ops import mse, relu
 from .printing import ATOM, INFIX, POWER, UNARY, Derivation, Form, Printer
 from .values import Length, Number, Value, applied, resolved
 
-__all__ = ["evaluated", "explain", "explained"]
+__all__ = ["evaluated", "explain", "explained", "found"]
 
 TERMS = 8
 """So many terms of a sum are written; of more the first and the last."""
@@ -51,13 +51,18 @@ class Beyond(Exception):
 def explain(d: Derivation, arrays: dict[str, Any], name: str, index: Sequence[int]) -> str:
     """The entry of one line as a sum, see :meth:`Program.explain`."""
     known = {str(v.name): v for v in [*d.inputs, *d.lines]}
-    v = known.get(name)
-    if v is None:
-        close = nearest(name, list(known))
-        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}."
-        raise ShapeError(f"explain: no line or input {name!r:.60}; {hint}")
+    v = found("explain: no line or input", name, known)
     place = within(name, index, np.shape(arrays[name]))
     return " = ".join(explained(v, arrays, place)[0])
+
+
+def found(trouble: str, name: str, known: Mapping[str, Any]) -> Any:
+    """What is known by this name; an error that names what may be meant, if there is nothing."""
+    if name not in known:
+        close = nearest(name, list(known))
+        hint = f"did you mean {close!r}?" if close else f"there are {', '.join(known)}."
+        raise ShapeError(f"{trouble} {name!r:.60}; {hint}")
+    return known[name]
 
 
 def explained(
@@ -115,14 +120,8 @@ class Writer:
         self.read: list[tuple[str, Index]] = []  # entries whose numbers were written
 
     def shape(self, a: Any) -> tuple[int, ...]:
-        """The shape an operand has in this run; known for what has a name."""
-        if not isinstance(a, Value):
-            return ()
-        return np.shape(self.arrays[a.name]) if a.name in self.arrays else self.inner_shape(a)
-
-    def inner_shape(self, a: Value) -> tuple[int, ...]:
-        """The shape of a part of a line."""
-        return np.shape(evaluated(a, self.arrays))
+        """The shape an operand has in this run."""
+        return np.shape(evaluated(a, self.arrays)) if isinstance(a, Value) else ()
 
     def text(self, a: Any, index: Index, least: int = 0) -> str:
         """One entry of an operand, in parentheses if it binds less than `least`."""

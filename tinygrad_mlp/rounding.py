@@ -20,6 +20,7 @@ from .ops import mse, relu
 from .primitives import PRIMITIVES
 from .shaping import scattered_along
 from .tensor import Tensor
+from .values import CALLED
 
 __all__ = ["Truth", "coarsest", "recording", "run_again", "truths"]
 
@@ -91,9 +92,6 @@ INDEXED: set[Any] = {operator.getitem, ops.scattered, cross_entropy, onehot}
 INDEXED |= {np.take_along_axis, scattered_along, np.ldexp}
 """Integers among the arguments of these are no numbers to compute with."""
 
-APPLY = {operator.getitem: ops.getitem, np.concatenate: ops.concatenate, np.stack: ops.stack}
-"""Ops that are not called with the recorded arguments as they stand, but so."""
-
 
 def run_again(loss: Node, dtype: Any) -> tuple[dict[Node, Tensor], dict[Node, Any]]:
     """The graph of `loss` computed in `dtype`: each node with its new one, and all cotangents."""
@@ -117,7 +115,7 @@ def run_again(loss: Node, dtype: Any) -> tuple[dict[Node, Tensor], dict[Node, An
     for node in reversed(toposort(loss)):
         kinds = "f" if node.op in INDEXED else "fiu"
         args = [again(a, kinds) for a in node.args]
-        new[node] = APPLY.get(node.op, node.op)(*args, **node.kwargs)
+        new[node] = CALLED.get(node.op, node.op)(*args, **node.kwargs)
     root = new[loss]
     return new, backward_pass(root, np.ones_like(root._data), new.values())
 
