@@ -12,7 +12,7 @@ from .tables import cell, font, row, table
 if TYPE_CHECKING:
     from .rendering import Drawing
 
-__all__ = ["summary", "svg_ids", "to_dot"]
+__all__ = ["cause_text", "summary", "svg_ids", "to_dot"]
 
 HEAT_LIMIT = 60
 """In a graph of more cards, large arrays are four figures instead of a heat map."""
@@ -214,8 +214,7 @@ def title(cards: list[Card], notes: list[str], check: Any, whole: str) -> str:
     if check is not None:
         head, said = "Your backward pass, checked", [verdict(check), *filter(None, [whole])]
         for cause in check.causes[:3]:
-            text = f"{cause.line}: " * bool(cause.line) + cause.text
-            causes += textwrap.wrap(one_line(text, 300), 100)
+            causes += textwrap.wrap(one_line(cause_text(cause), 300), 100)
     texts = [(head, paint.INK, 17, "B"), *((text, paint.MUTED, 11, "") for text in said)]
     texts += [(text, paint.FAULT, 11, "B") for text in causes]
     texts += [(note, paint.GRADIENT, 11, "B") for note in notes]
@@ -224,6 +223,11 @@ def title(cards: list[Card], notes: list[str], check: Any, whole: str) -> str:
     return (
         f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(rows)}</TABLE>'
     )
+
+
+def cause_text(cause: Any) -> str:
+    """What went wrong, and in which line of the person's file."""
+    return f"{cause.line}: " * bool(cause.line) + str(cause.text)
 
 
 def legend(cards: list[Card], gradients: bool) -> str:

@@ -5,12 +5,12 @@ the derived program each (`linewise`). They are folded if there are many (`foldi
 DOT (`charting`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arranging import WEIGHT, everything
 from .cards import Card
-from .charting import summary, to_dot
+from .charting import cause_text, summary, to_dot
 from .errors import RenderError
 from .folding import fold
 from .formatting import describe
@@ -21,7 +21,7 @@ from .styling import one_line
 if TYPE_CHECKING:
     from .rendering import Drawing
 
-__all__ = ["checkable", "draw", "with_causes"]
+__all__ = ["checkable", "draw", "told_at", "with_causes"]
 
 LIMIT = 500
 """So many cards are drawn; their layout takes seconds, and grows faster than their number."""
@@ -189,14 +189,19 @@ def with_causes(cards: list[Card], causes: Sequence[Any]) -> list[Card]:
     whole = [(k, card) for k, card in reversed(list(enumerate(cards))) if card.same is None]
     at = {card.line: k for k, card in whole} | {card.slope: k for k, card in whole}
     for cause in causes:
-        named = [text.partition(" = ")[0] for text in (cause.autograd, cause.yours) if text]
-        places = [at[name] for name in [*named, *cause.gradients] if name in at]
-        for k in places[:1]:
-            said = [f"{cause.line}: " * bool(cause.line) + cause.text]
+        for name in told_at(cause, at)[:1]:
+            said = [cause_text(cause)]
             said += [f"yours: {cause.yours}"] * bool(cause.yours)
             said += [f"autograd: {cause.autograd}"] * bool(cause.autograd)
-            found[k] = found[k]._replace(cause=(*found[k].cause, *said))
+            card = found[at[name]]
+            found[at[name]] = card._replace(cause=(*card.cause, *said))
     return found
+
+
+def told_at(cause: Any, known: Container[str]) -> list[str]:
+    """The lines that a cause is in, of those that are known; else the gradients it explains."""
+    lines = [text.partition(" = ")[0] for text in (cause.autograd, cause.yours) if text]
+    return [n for n in lines if n in known] or [n for n in cause.gradients if n in known]
 
 
 def too_large(loss: Node, n: int, what: str) -> RenderError:

@@ -9,23 +9,22 @@ import importlib.resources
 import json
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import paint
-from .charting import svg_ids, to_dot
+from .charting import cause_text, svg_ids, to_dot
 from .deriving import Program, derive
-from .drawing import LIMIT, checkable, with_causes
+from .drawing import LIMIT, checkable, told_at, with_causes
 from .errors import RenderError
 from .explaining import evaluated, explained
 from .formatting import describe
 from .linewise import line_cards
 from .printing import ATOM, INFIX, Printer, shape_comment
 from .reasons import reasons
-from .styling import COLUMNS, NUMBERS, block_means, figures, number_text
+from .styling import block_means, figures, is_small, number_text
 from .tensor import Tensor
 from .values import Value
 
@@ -245,11 +244,6 @@ def table(array: Any) -> dict[str, Any]:
         return {"s": a.shape, "h": means, "f": figures(matrix[np.isfinite(matrix)])}
 
 
-def is_small(a: Any) -> bool:
-    """Whether an array is shown entry by entry."""
-    return bool(a.size <= NUMBERS) and (a.ndim == 0 or a.shape[-1] <= COLUMNS)
-
-
 MOVED = (np.transpose, np.swapaxes)
 
 
@@ -344,7 +338,7 @@ def verdict(name: str, mark: Any, truth: Any, check: Any) -> dict[str, Any]:
                 "also": "; ".join(getattr(cause, "same_effect", ())),
             }
             for cause in check.causes
-            if name in told_at(cause, check)
+            if name in told_at(cause, check.marks)
         ],
     }
     if mark.status == "same" or mark.yours is None:
@@ -356,13 +350,6 @@ def verdict(name: str, mark: Any, truth: Any, check: Any) -> dict[str, Any]:
             near = np.isclose(yours, truth, rtol=1e-6, atol=1e-9, equal_nan=True)
             said["yours"]["off"] = np.flatnonzero(~near).tolist()
     return said
-
-
-def told_at(cause: Any, check: Any) -> Sequence[str]:
-    """The gradients at which a cause is told: the lines that it is in, if they were marked."""
-    lines = [text.partition(" = ")[0] for text in (cause.yours, cause.autograd)]
-    found: Sequence[str] = [name for name in lines if name in check.marks] or cause.gradients
-    return found
 
 
 # --- the picture ----------------------------------------------------------------------------------
@@ -377,9 +364,8 @@ def picture(
     cards, said = line_cards([loss], "grads", marks, program)
     notes = [{"text": text, "fault": True} for text in said]
     for cause in causes:
-        if not told_at(cause, check):
-            text = f"{cause.line}: " * bool(cause.line) + cause.text
-            notes.append({"text": text, "fault": True})
+        if not told_at(cause, marks):
+            notes.append({"text": cause_text(cause), "fault": True})
     try:
         if len(cards) > LIMIT:
             raise RenderError(f"it would have {len(cards):,} cards.")

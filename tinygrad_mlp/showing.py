@@ -7,7 +7,7 @@ import numpy as np
 
 from . import paint
 from .formatting import name_of
-from .styling import COLUMNS, NUMBERS, figures, number_text, size_text
+from .styling import figures, is_small, number_text, size_text
 
 __all__ = ["html_of"]
 
@@ -38,18 +38,18 @@ def numbers_of(a: Any) -> str:
     """A small array entry by entry, a larger one in words."""
     if not isinstance(a, np.ndarray) or a.dtype.kind not in "fiub":
         return ""
-    flat = a.reshape(-1, a.shape[-1] if a.ndim else 1) if a.size else a
-    finite = a[np.isfinite(a)].astype(np.float64)
-    if a.size > NUMBERS or not a.size or flat.shape[1] > COLUMNS:
+    if not a.size or not is_small(a):
+        finite = a[np.isfinite(a)].astype(np.float64)
         with np.errstate(all="ignore"):  # of numbers near the largest; they show as inf
             return f"<div>{', '.join(figures(finite)) if a.size else 'empty'}</div>"
-    top = float(np.abs(finite).max(initial=0))
-    rows = "".join(f"<tr>{''.join(cell(v, top) for v in row)}</tr>" for row in flat.tolist())
-    return f'<table style="{TABLE}">{rows}</table>'
+    flat = a.reshape(-1, a.shape[-1] if a.ndim else 1)
+    rows = (map(cell, *line) for line in zip(flat.tolist(), paint.grounds(flat)))
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f'<table style="{TABLE}">{body}</table>'
 
 
-def cell(v: float, top: float) -> str:
-    """A number on its paint.tint; without one, in the colours of the page."""
-    ground = paint.tint(v, top) if np.isfinite(v) else paint.GROUND
-    colours = "" if ground == paint.GROUND else f";background:{ground};color:{paint.ON_TINT}"
+def cell(v: float, ground: str) -> str:
+    """A number on its tint; without one, in the colours of the page."""
+    ink = paint.INKS.get(ground, paint.ON_TINT)
+    colours = "" if ground == paint.GROUND else f";background:{ground};color:{ink}"
     return f'<td style="{CELL}{colours}">{number_text(v)}</td>'

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["block_means", "figures", "number_text", "one_line", "size_text", "text_width"]
+__all__ = ["block_means", "figures", "is_small", "number_text", "one_line", "size_text"]
 
 NUMBERS, COLUMNS = 36, 8
 """An array of at most so many entries and columns is printed entry by entry."""
@@ -74,6 +74,11 @@ def figures(a: Any) -> list[str]:
         f"mean {figure(a.mean())}  sd {figure(a.std())}",
         f"{figure(a.min())} to {figure(a.max())}{share}",
     ]
+
+
+def is_small(a: Any) -> bool:
+    """Whether an array is printed entry by entry."""
+    return bool(a.size <= NUMBERS) and (a.ndim == 0 or a.shape[-1] <= COLUMNS)
 
 
 def block_means(a: Any) -> Any:

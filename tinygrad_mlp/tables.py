@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import paint
-from .styling import COLUMNS, HEAT, NUMBERS, block_means, figures, number_text, text_width
+from .styling import HEAT, block_means, figures, is_small, number_text, text_width
 
 __all__ = ["Block", "above", "bars", "beside", "block", "escape", "font", "row", "said"]
 
@@ -122,7 +122,7 @@ def block(caption: str, array: Any, color: str, detail: str = "all", other: Any 
     head = said(caption, color, tag="B")
     a = array.reshape(-1, array.shape[-1] if array.ndim else 1)
     with np.errstate(all="ignore"):  # of numbers near the largest; they show as inf
-        if a.size <= NUMBERS and a.shape[1] <= COLUMNS and (detail != "figures" or a.size == 1):
+        if is_small(a) and (detail != "figures" or a.size == 1):
             return above([head, cells(a, differing(a, other))])
         a = a.astype(np.float64)
         finite = a[np.isfinite(a)]
