@@ -593,6 +593,17 @@ def test_twenty_thousand_ops_are_drawn_in_about_a_second():
     assert took < 5  # about 1 where nothing else runs
 
 
+@pytest.mark.slow
+def test_time_is_linear_in_the_number_of_parameters_too():
+    def seconds(n):
+        loss = deep([2] * n)
+        start = time.process_time()
+        draw(loss)
+        return time.process_time() - start
+
+    assert seconds(4000) < 8 * min(seconds(1000), seconds(1000))
+
+
 @pytest.mark.dot
 @pytest.mark.parametrize("direction", ["TB", "LR"])
 def test_folded_pictures_are_rendered(direction, tmp_path):

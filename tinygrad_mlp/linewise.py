@@ -138,7 +138,7 @@ def cards_of(
     text = {str(v.name): printer.definition(v)[0] for v in d.lines}
     rows = Rows(d, places, text, show != "values")
     arrays = {} if show == "shapes" else numbers(rows)
-    spine = spine_of([place.parents for place in places], [is_parameter(p.value) for p in places])
+    spine = spine_of([p.parents for p in places], [is_parameter(p.value) for p in places])
     roles = roles_of(d, places, spine)
     cards = []
     for i, (value, above, same) in enumerate(places):
@@ -200,9 +200,8 @@ def places_of(d: Derivation) -> list[Place]:
                 above.append(first)
         at[id(v)] = len(places)
         places.append(Place(v, tuple(above)))
-    return places + [
-        Place(v) for v in d.inputs if id(v) not in read.union(at)
-    ]  # leaves, as results
+    read.update(at)
+    return places + [Place(v) for v in d.inputs if id(v) not in read]  # results that are leaves
 
 
 def roles_of(d: Derivation, places: list[Place], spine: list[int | None]) -> list[str]:
