@@ -64,3 +64,9 @@ def test_none_as_the_last_argument_stays_where_it_means_something():
     w = Tensor([1.0, 2.0], True, "w")
     p = derive((w[None] * np.array([[2.0], [3.0]])).sum(axis=None))
     np.testing.assert_array_equal(p(), [5.0, 5.0])
+
+
+def test_a_number_that_an_op_takes_for_an_array_is_one():
+    a = Tensor(2.0, True, "a")
+    p = derive(a[...] * 1.5)
+    assert p.values()["da"] == p() == 1.5

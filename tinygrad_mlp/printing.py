@@ -16,7 +16,7 @@ from .errors import MissingVJPError
 from .formatting import module_of, name_of
 from .graph import Node
 from .ops import astype, mse, relu
-from .values import Length, Number, Value, is_number, is_plain, reads
+from .values import WEAK, Length, Number, Value, is_number, operands, reads
 
 __all__ = [
     *("Derivation", "Line", "Parameter", "Printer", "fresh", "is_parameter", "live"),
@@ -97,8 +97,6 @@ INFIX = {
 """Ops written between their operands, and how tightly each binds."""
 
 UNARY, POWER, ATOM = 6, 7, 8
-WEAK = {*INFIX, np.negative, np.power, np.where, np.clip, np.maximum, np.minimum, np.broadcast_to}
-"""Ops that take plain numbers as well as arrays."""
 
 Form = tuple[str, tuple[int, ...], int]
 FORMS: dict[Any, Form] = {
@@ -187,11 +185,7 @@ class Printer:
 
     def definition(self, v: Value) -> tuple[str, int]:
         """The op of `v` applied to its arguments."""
-        op, args = v.op, v.args
-        if op not in WEAK:  # what needs an array gets one
-            first = len(args) if name_of(op) in vars(np) else 1  # what follows are settings
-            typed = [Number(a.number, v.dtype) if is_plain(a) else a for a in args[:first]]
-            args = (*typed, *args[first:])
+        op, args = v.op, operands(v)
         if op in WEAK or isinstance(args[0], Value):
             form = self.formed(op, args)
             if form is not None:

@@ -19,7 +19,7 @@ from .graph import Node, Size
 from .primitives import PRIMITIVES, parameters_of
 
 __all__ = [
-    *("CALLED", "SIGNS", "Length", "Lowering", "Number", "Value"),
+    *("CALLED", "SIGNS", "WEAK", "Length", "Lowering", "Number", "Value", "operands"),
     *(
         "applied",
         "clean",
@@ -101,10 +101,27 @@ def resolved(a: Any, value: Callable[[Value], Any]) -> Any:
     return tuple([resolved(b, value) for b in a])
 
 
+WEAK = {
+    *(np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.matmul, np.negative),
+    *(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.power),
+    *(np.bitwise_and, np.bitwise_or, np.where, np.clip, np.maximum, np.minimum, np.broadcast_to),
+}
+"""Ops that take plain numbers as well as arrays."""
+
+
+def operands(v: Value) -> tuple[Any, ...]:
+    """The arguments of `v`, plain numbers with a dtype where its op needs an array."""
+    if v.op in WEAK:
+        return v.args
+    first = len(v.args) if name_of(v.op) in vars(np) else 1  # what follows are settings
+    typed = [Number(a.number, v.dtype) if is_plain(a) else a for a in v.args[:first]]
+    return (*typed, *v.args[first:])
+
+
 def applied(v: Value, value: Callable[[Value], Any]) -> Any:
     """What the op of `v` makes of its arguments, where ``value(a)`` is what a value is."""
     kwargs = {k: resolved(a, value) for k, a in v.kwargs.items()}
-    return CALLED.get(v.op, v.op)(*(resolved(a, value) for a in v.args), **kwargs)
+    return CALLED.get(v.op, v.op)(*(resolved(a, value) for a in operands(v)), **kwargs)
 
 
 def evaluate(lines: list[Value], inputs: dict[int, Any]) -> dict[int, Any]:
