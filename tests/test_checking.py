@@ -5,6 +5,8 @@
 import inspect
 import json
 import math
+import re
+from collections import deque
 
 import numpy as np
 import pytest
@@ -908,9 +910,12 @@ def test_a_function_gets_weights_by_sizes_or_reference():
 def test_a_function_that_returns_something_else_is_reported():
     report = compare(lambda W, B, x, t: [*gradients(W, B, x, t), 0], sizes=(3, 2))
     assert report.wrong == ["DW[0]", "DB[0]"]
-    assert "not (DW, DB)" in report.notes[0]
-    assert compare(lambda W, B, x, t: None, sizes=(3, 2)).notes == [
-        "<lambda> returned None, not (DW, DB)"
+    assert "3 things: " in report.causes[0].text
+    assert "not (DW, DB)" in report.causes[0].text
+    assert not report.notes
+    unexplained = compare(lambda W, B, x, t: None, sizes=(3, 2), explain=False)
+    assert unexplained.notes == [
+        "<lambda> returned nothing, not (DW, DB), lists with one array a layer"
     ]
 
 
@@ -1590,3 +1595,193 @@ def test_a_parameter_overwritten_since_the_loss_is_an_error_and_no_fail():
     net.B[0].data -= 0.5
     with pytest.raises(GradientError, match=r"B\[0\] \(2,\) was overwritten"):
         compare({"dW[0]": x.T @ delta, "dB[0]": delta.sum(0)}, loss)
+
+
+# --- what comes back, in which form ---------------------------------------------------------------
+
+
+def returning(form):
+    """A function that returns the right gradients in another form."""
+
+    def passed(W, B, x, t):
+        hand = Hand()
+        hand.W, hand.B = W, B
+        hand.backward(hand.forward(x), t)
+        return form(hand.DW, hand.DB)
+
+    return passed
+
+
+FORMS = {
+    "a dict": (
+        lambda DW, DB: {"W": DW, "B": DB},
+        r"returned a dict with the keys 'W', 'B', not \(DW, DB\)",
+    ),
+    "pairs": (lambda DW, DB: list(zip(DW, DB)), r"returned a list of pairs, \(dW, db\) of a layer"),
+    "five things": (
+        lambda DW, DB: [*DW, *DB, 1],
+        r"returned 5 things: array \(3, 4\), array \(4, 2\), array \(4,\), array \(2,\), …",
+    ),
+    "an array": (lambda DW, DB: DW[0], r"returned array \(3, 4\), not"),
+    "a number": (lambda DW, DB: 1, "returned a int, not"),
+    "exchanged": (lambda DW, DB: (DB, DW), "DW and DB are exchanged"),
+    "a dict of each": (
+        lambda DW, DB: (dict(enumerate(DW)), DB),
+        "DW is a dict with the keys 0, 1, not a list with one array a layer",
+    ),
+    "complex": (lambda DW, DB: ([g + 0j for g in DW], DB), r"DW\[0\], DW\[1\]: .*complex128"),
+    "columns": (
+        lambda DW, DB: (DW, [g[:, None] for g in DB]),
+        r"dB\[0\], dB\[1\]: the values are right, but in a column, \(4, 1\) instead of \(4,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_gradients_in_another_form_are_told(name):
+    form, text = FORMS[name]
+    report = compare(returning(form), sizes=(3, 4, 2))
+    assert not report
+    (cause,) = report.causes
+    assert re.search(text, cause.text)
+    assert "unknown" not in str(report)
+
+
+def test_any_sequence_of_gradients_will_do_and_what_can_be_gone_through_once():
+    for form in (deque, tuple, iter, lambda a: map(np.copy, a), lambda a: (g for g in a)):
+        assert compare(returning(lambda DW, DB, form=form: (form(DW), form(DB))), sizes=(3, 4, 2))
+        cls = type("Variant", (Hand,), {"finish": lambda s, *g, form=form: put(s, *map(form, g))})
+        assert compare(cls)
+
+
+def put(self, DW, DB):
+    self.DW, self.DB = DW, DB
+
+
+def test_two_gradients_that_are_exchanged_are_told():
+    def exchanged(DW, DB):
+        return [DW[1], DW[0], DW[2]], DB
+
+    for sizes in ((3, 5, 4, 2), (4, 4, 4, 4)):  # shapes tell, or numbers
+        (cause,) = compare(returning(exchanged), sizes=sizes).causes
+        assert cause.text == "DW[0] and DW[1] are exchanged"
+
+    def scaled(DW, DB):
+        return [7 * g for g in exchanged(DW, DB)[0]], DB
+
+    causes = compare(returning(scaled), sizes=(3, 5, 4, 2)).causes
+    assert causes[0].text == "DW[0] and DW[1] are exchanged"
+
+
+def test_a_bias_that_takes_the_delta_of_the_layer_below_is_no_rotated_list():
+    def below(self, y, t):
+        delta, DW, DB = self.first(y, t), [], []
+        for i in reversed(range(len(self.W))):
+            DW.append(self.dw(i, delta))
+            delta = self.carry(i, delta) if i else delta
+            DB.append(self.db(i, delta))
+        self.finish(DW[::-1], DB[::-1])
+
+    for sizes in ((3, 5, 4, 2), (4, 4, 4, 4)):
+        report = compare(type("Variant", (Hand,), {"backward": below}), sizes=sizes)
+        assert report.wrong
+        assert "rotated" not in str(report)
+
+
+def test_a_property_that_raises_is_in_the_report():
+    class Lazy(Hand):
+        def finish(self, DW, DB):
+            self.gradients = DW
+
+        @property
+        def DW(self):
+            return [self.gradients[i + 1] for i in range(len(self.W))]
+
+        @DW.setter
+        def DW(self, value):
+            pass
+
+    report = compare(Lazy)
+    assert not report
+    assert "DW raised IndexError" in report.causes[0].text
+
+
+def test_biases_may_be_columns_where_the_outputs_are_in_rows():
+    class Columns:
+        def __init__(self, sizes=(4, 5, 2)):
+            net = MLP(sizes, rng=0)
+            self.W = [w.data.T for w in net.W]
+            self.B = [np.zeros((n, 1)) for n in sizes[1:]]
+
+        def forward(self, x):
+            self.x = x.T
+            self.h = np.maximum(self.W[0] @ self.x + self.B[0], 0)
+            return (self.W[1] @ self.h + self.B[1]).T
+
+        def backward(self, y, t):
+            d2 = 2 / len(y) * (y - t).T
+            d1 = self.W[1].T @ d2 * (self.h > 0)
+            self.DW = [d1 @ self.x.T, d2 @ self.h.T]
+            self.DB = [d1.sum(axis=1, keepdims=True), self.last(d2)]
+
+        def last(self, d):
+            return d.sum(axis=1, keepdims=True)
+
+    class Mean(Columns):
+        def last(self, d):
+            return d.mean(axis=1, keepdims=True)
+
+    assert compare(Columns, layout="out,in")
+    assert compare(Mean, layout="out,in").wrong == ["DB[1]"]
+
+
+def test_what_holds_for_one_batch_size_only_is_found_by_another_call():
+    class Fixed(Hand):
+        n = 0
+
+        def first(self, y, t):
+            self.n = self.n or len(y)
+            return 2 * (y - t) / self.n
+
+    report = compare(Fixed)
+    assert "calls with batch 7 agree; this is one with another batch size" in report.notes[0]
+
+
+def test_a_mask_with_a_threshold_near_zero_is_found_by_another_call():
+    report = compare(type("V", (Hand,), {"carry": lambda s, i, d: d @ s.W[i].T * (s.A[i] > 0.1)}))
+    assert "another threshold" in report.causes[0].text
+
+
+def test_gradients_added_in_place_to_those_of_an_earlier_call_are_told():
+    class Adds(Hand):
+        def finish(self, DW, DB):
+            self.DW = self.DW or [np.zeros_like(g) for g in DW]
+            self.DB = self.DB or [np.zeros_like(g) for g in DB]
+            for sums, new in zip((*self.DW, *self.DB), (*DW, *DB)):
+                sums += new
+
+    assert "accumulated" in compare(Adds).causes[0].text
+
+
+def test_a_coarser_type_of_some_gradients_is_noted():
+    def half(DW, DB):
+        return DW, [g.astype("f2") for g in DB]
+
+    report = compare(returning(half), sizes=(3, 4, 2))
+    assert report
+    assert report.notes[0] == (
+        "DB[1], DB[0]: float16, where the weights are float64; so all are compared at the "
+        "precision of float16"
+    )
+    every = compare(returning(lambda *g: [[a.astype("f4") for a in b] for b in g]), sizes=(3,) * 4)
+    assert every.notes[0].startswith("DW[2], DB[2], DW[1] …: float32")
+
+
+def test_one_entry_that_is_off_is_no_matter_of_precision():
+    def off(DW, DB):
+        DW[0][1, 2] = 0
+        return DW, DB
+
+    report = compare(returning(off), sizes=(3, 4, 4, 4, 2))
+    assert report.wrong == ["DW[0]"]
+    assert "precision" not in str(report)

@@ -22,7 +22,7 @@ from .probing import drawn, more, preactivations, probe, widths
 from .rounding import coarsest, truths
 from .sifting import arranged, sifted
 from .simulating import Simulator, rooted, shown, value_of
-from .subjects import Attempt, Network, Subject, Trial, entries, trial
+from .subjects import Attempt, Network, Subject, Trial, entries, kind_of, trial
 from .values import Value, reads
 
 __all__ = ["account", "account_of_gradients", "account_of_second"]
@@ -41,6 +41,7 @@ class Case(NamedTuple):
     probe: Probe
     orders: tuple[str, ...]
     missing: tuple[str, ...]
+    """What there is no array for, and what there is instead."""
     raw: dict[str, Any]
     """What is given, by the names of gradients, as it was."""
 
@@ -58,7 +59,8 @@ def case_of(sim: Simulator, subject: Subject, call: Trial, limit: float) -> Case
     env = sim.run_on(arrays)
     given: dict[Value, Any] = {}
     raw_by_name: dict[str, Any] = {}
-    orders, missing = [], []
+    orders: list[str] = []
+    missing: dict[str, list[str]] = {}
     L = len(subject.W)
     for letter, raw in (("W", call.out.DW), ("B", call.out.DB)):
         right = [env[sim.named[f"d{letter}[{i}]"]] for i in range(L)]
@@ -69,7 +71,7 @@ def case_of(sim: Simulator, subject: Subject, call: Trial, limit: float) -> Case
             raw_by_name[f"d{letter}[{i}]"] = a
             array, problem = as_array(a)
             if problem:
-                missing.append(f"D{letter}[{i}]")
+                missing[problem] = [*missing.get(problem, []), f"D{letter}[{i}]"]
             else:
                 given[sim.named[f"d{letter}[{i}]"]] = array
     if isinstance(subject, Network):
@@ -88,7 +90,8 @@ def case_of(sim: Simulator, subject: Subject, call: Trial, limit: float) -> Case
     eps = float(np.finfo(dtype).eps)
     special = special_of(sim, env, len(call.x))
     made = Probe(env, given, tolerance, sizes, eps, special=special)
-    return Case(call, made, tuple(orders), tuple(missing), raw_by_name)
+    lacking = tuple(f"{', '.join(names)}: {problem}" for problem, names in missing.items())
+    return Case(call, made, tuple(orders), lacking, raw_by_name)
 
 
 def special_of(sim: Simulator, env: dict[Value, Any], batch: int) -> dict[str, float]:
@@ -135,6 +138,10 @@ def account(subject: Subject, call: Trial, report: Comparison, limit: float) -> 
     if call.out.raised is not None:
         report.causes.append(cause_of_error(call.out.raised))
         return
+    if form := form_of(call):
+        report.notes[:] = [note for note in report.notes if note != form]
+        report.causes.append(Cause(form))
+        return
     if sum(w.size for w in subject.W) > LARGEST:
         report.notes.append("the network is too large to look for a cause")
         return
@@ -168,6 +175,19 @@ def unexplained(causes: list[Cause], result: Diagnosis) -> list[Cause]:
     """The causes of what no change of a line explains."""
     unknown = {str(v.name) for v in result.unknown}
     return [cause for cause in causes if unknown & {*cause.gradients}]
+
+
+def form_of(call: Trial) -> str:
+    """In which other form than that of two lists the gradients are; '' if in none."""
+    out, shapes = call.out, {}
+    for name, gradients in (("DW", out.DW), ("DB", out.DB)):
+        shapes[name] = [np.shape(a) for a in entries(gradients) if hasattr(a, "shape")]
+        if not out.form and gradients is not None and not entries(gradients):
+            return f"{name} is {kind_of(gradients)}, not a list with one array a layer"
+    W, B = ([p.shape for p in group] for group in (call.net.W, call.net.B))
+    if shapes == {"DW": B, "DB": W}:
+        return "DW and DB are exchanged: the gradients of the biases are where DW should be"
+    return out.form
 
 
 def account_of_second(
@@ -532,7 +552,7 @@ def tell(
     report.tried += result.tried
     report.causes += [Cause(text) for text in dict.fromkeys(orders)]
     if missing and not orders:
-        report.causes.append(Cause(f"{', '.join(missing)}: missing"))
+        report.causes += [Cause(text) for text in missing]
     result.found[:] = merged(sim, result.found)
     report.causes += [cause_of(sim, found) for found in result.found]
     mark(sim, result, report)

@@ -7,6 +7,7 @@ There is no fixed tolerance: `rounding` says for every entry how far two right p
 3. A `Comparison` is the table of rows; `accounting` says why some of them are wrong.
 """
 
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from .formatting import describe, nearest
 from .graph import Node, changed_at, check_overwritten, toposort
 from .judging import Comparison, Mark, Row, as_array, judge
 from .ops import mse, relu
-from .probing import drawn, widths
+from .probing import batches, drawn, plain, widths
 from .rounding import coarsest, truths
 from .subjects import Network, Raised, Subject, Trial, entries, subject_of, title_of, trial
 from .tensor import Tensor
@@ -122,17 +123,33 @@ def compare(
     if not probes:
         first.blind_spots.append("one call only: what it leaves behind for the next does not show")
     elif first:
+        return later_calls(subject, call, first, sigma, explain)
+    return first
+
+
+def later_calls(
+    subject: Subject, call: Trial, first: Comparison, sigma: float, explain: bool
+) -> Comparison:
+    """The verdict on a second call and on one with another batch size, after a first was right."""
+    # they may write into the arrays of the first
+    call.out.DW, call.out.DB = copy.deepcopy((call.out.DW, call.out.DB))
+    n = len(call.x)
+    other = next(batch for batch in batches(widths(subject.W)) if batch != n)
+    for batch, agreed in (
+        (n, "a first call agrees; this is a second, on other data"),
+        (other, f"calls with batch {n} agree; this is one with another batch size"),
+    ):
         subject.use(*drawn(subject.W, subject.B, rng=1))
-        later = trial(subject, None, None, rng=1)
-        second = judged(subject, later, sigma)
-        if not second:
+        later = trial(subject, *plain(subject, batch), rng=1)
+        report = judged(subject, later, sigma)
+        if not report:
             if explain:
-                account_of_second(subject, call, later, second, sigma)
-            second.notes.insert(0, "a first call agrees; this is a second, on other data")
-            return second
-        first.notes += [note for note in second.notes if note not in first.notes]
-        first.notes.append("a second call, on other data: same")
-        first.blind_spots = [spot for spot in first.blind_spots if spot in second.blind_spots]
+                account_of_second(subject, call, later, report, sigma)
+            report.notes.insert(0, agreed)
+            return report
+        first.notes += [note for note in report.notes if note not in first.notes]
+        first.blind_spots = [spot for spot in first.blind_spots if spot in report.blind_spots]
+    first.notes.append("a second call, on other data, and one with another batch size: same")
     return first
 
 
@@ -152,7 +169,7 @@ def judged(subject: Subject, call: Trial, limit: float) -> Comparison:
     for name, gradients in (("DW", DW), ("DB", DB)):
         for i in range(L, len(gradients)):
             result.table.append(Row(f"{name}[{i}]", verdict="WRONG: one too many"))
-    result.notes += out.notes
+    result.notes += out.notes + ([out.form] if out.form else [])
     return result
 
 
@@ -232,6 +249,7 @@ def compare_claims(title: str, claims: list[Claim], loss: Any, limit: float) -> 
     """A row for each claim, by the graph of `loss`."""
     order = toposort(loss)
     dtype = precision(order, claims)
+    notes = coarser(order, claims, dtype)
     wanted = [(claim.node, claim.gradient) for claim in claims]
     right, note = truths(loss, wanted, dtype, limit)
     table, blind, marks = [], blind_spots(order), {}
@@ -249,7 +267,7 @@ def compare_claims(title: str, claims: list[Claim], loss: Any, limit: float) -> 
     return Comparison(
         f"{title}   {dtype}",
         table,
-        [note] if note else [],
+        [*notes, note] if note else notes,
         blind,
         sigma=limit,
         marks=marks,
@@ -260,6 +278,19 @@ def compare_claims(title: str, claims: list[Claim], loss: Any, limit: float) -> 
 def precision(order: list[Node], claims: list[Claim]) -> Any:
     """The coarsest floating point type among the weights and the claims."""
     return coarsest(order, [as_array(claim.given)[0] for claim in claims])
+
+
+def coarser(order: list[Node], claims: list[Claim], dtype: Any) -> list[str]:
+    """What is to be said where gradients are of a coarser type than the weights."""
+    weights = coarsest(order, [])
+    names = [c.name for c in claims if as_array(c.given)[0].dtype == dtype]
+    if dtype == weights or not names:
+        return []
+    some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    return [
+        f"{some}: {dtype}, where the weights are {weights}; so all are compared at the "
+        f"precision of {dtype}"
+    ]
 
 
 def blind_spots(order: list[Node]) -> list[str]:

@@ -1,6 +1,7 @@
 """Data and weights in general position, on which mistakes show."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from .errors import ShapeError
 from .graph import no_grad
 from .judging import one_line
 
-__all__ = ["drawn", "more", "preactivations", "probe", "weights_of", "widths"]
+__all__ = ["batches", "drawn", "more", "plain", "preactivations", "probe", "weights_of", "widths"]
 
 
 def probe(net: Any, rng: "int | np.random.Generator | None" = 0) -> tuple[Any, Any]:
@@ -40,8 +41,7 @@ def probe(net: Any, rng: "int | np.random.Generator | None" = 0) -> tuple[Any, A
     rng = np.random.default_rng(rng)
     W, B = weights_of(net, "probe", type(net).__name__)
     sizes, dtype = widths(W), W[0].dtype
-    primes = (n for n in itertools.count(5) if all(n % d for d in range(2, n)))
-    batch = next(n for n in primes if n not in sizes)
+    batch = next(batches(sizes))
     most = -1
     for i in range(20):
         # ever larger inputs, in case that the biases outweigh them
@@ -69,6 +69,24 @@ def more(net: Any, rng: int) -> tuple[Any, Any]:
     rows = generator.standard_normal((n, x.shape[1])) * x.std()
     targets = generator.standard_normal((n, t.shape[1])) * t.std()
     return np.append(x, rows.astype(x.dtype), 0), np.append(t, targets.astype(t.dtype), 0)
+
+
+def batches(sizes: list[int]) -> Iterator[int]:
+    """Sizes of a batch: primes from 5 on that are no width."""
+    primes = (n for n in itertools.count(5) if all(n % d for d in range(2, n)))
+    return (n for n in primes if n not in sizes)
+
+
+def plain(net: Any, batch: int) -> tuple[Any, Any]:
+    """Input and targets in no special position: there may be any z, also near 0.
+
+    So they show what those of `probe` do not: where a mask has its threshold.
+    """
+    W, B = weights_of(net, "probe", type(net).__name__)
+    rng = np.random.default_rng(batch)
+    x, t = (rng.standard_normal((batch, n)) for n in (len(W[0]), W[-1].shape[1]))
+    t *= abs(preactivations(W, B, x)[-1]).mean()
+    return x.astype(W[0].dtype), t.astype(W[0].dtype)
 
 
 def preactivations(W: list[Any], B: list[Any], x: Any) -> list[Any]:
@@ -109,13 +127,13 @@ def weights_of(
 ) -> tuple[list[Any], list[Any]]:
     """Copies of the weights and biases of `owner`, as floating point arrays that fit together.
 
-    Where they are `turned`, (n_out, n_in), the copies are transposed.
+    Where they are `turned`, (n_out, n_in), the copies are transposed; so are biases (n_out, 1).
     """
     try:
         with no_grad():
             W, B = ([np.array(a) for a in arrays] for arrays in (owner.W, owner.B))
         W, B = ([a if a.dtype.kind == "f" else a.astype(float) for a in c] for c in (W, B))
-        W = [w.T for w in W] if turned else W
+        W, B = ([a.T for a in arrays] for arrays in (W, B)) if turned else (W, B)
     except Exception as error:
         raise ShapeError(
             f"{call}: {name} needs lists of arrays W and B ({one_line(error)})."
@@ -125,7 +143,7 @@ def weights_of(
     if not fits or any(b.shape not in ((w.shape[1],), (1, w.shape[1])) for w, b in zip(W, B)):
         raise ShapeError(
             f"{call}: {name}: W {[w.shape for w in W]}, B {[b.shape for b in B]} make no network. "
-            f"W[i] is (n_in, n_out), with inputs in rows (for the transpose, layout='out,in'), B[i]"
-            f" is (n_out,), and n_in of W[i+1] is n_out of W[i]."
+            f"W[i] is (n_in, n_out), with inputs in rows, B[i] is (n_out,) or (1, n_out), and n_in "
+            f"of W[i+1] is n_out of W[i]. layout='out,in' is for the transposes of all of them."
         )
     return W, B

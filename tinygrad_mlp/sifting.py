@@ -4,8 +4,8 @@ Lists in another order, gradients that are missing, zero, not finite, integers, 
 """
 
 import itertools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,35 +14,41 @@ from .judging import Cause, as_array
 __all__ = ["arranged", "sifted"]
 
 
-class Order(NamedTuple):
-    """A way in which a list of gradients may be in another order than the weights."""
+def orders(name: str, given: list[Any], right: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Orders in which a list with a gradient for each layer may be, and what to say of them."""
+    shifted = "it is shifted by one (rotated)"
+    yield "", given
+    yield (
+        f"{name} is in reverse order, from the last layer to the first (not reversed at the end)",
+        given[::-1],
+    )
+    yield f"{name} begins with the last layer's: {shifted}", given[1:] + given[:1]
+    yield f"{name} ends with the first layer's: {shifted}", given[-1:] + given[:-1]
+    for off in (alike, shaped):
+        odd = [i for i, (a, b) in enumerate(zip(given, right)) if not off(a, b)]
+        if len(odd) == 2:
+            i, j = odd
+            swapped = list(given)
+            swapped[i], swapped[j] = given[j], given[i]
+            yield f"{name}[{i}] and {name}[{j}] are exchanged", swapped
 
-    text: str
-    take: Callable[[list[Any]], list[Any]]
+
+def shaped(a: Any, b: Any) -> bool:
+    """Whether `a` is an array of the shape of `b`."""
+    array, problem = as_array(a)
+    return not problem and array.shape == b.shape
 
 
-ORDERS = (
-    Order("", lambda a: a),
-    Order(
-        "{} is in reverse order, from the last layer to the first (not reversed at the end)",
-        lambda a: a[::-1],
-    ),
-    Order(
-        "{} begins with the last layer's: it is shifted by one (rotated)", lambda a: a[1:] + a[:1]
-    ),
-    Order(
-        "{} ends with the first layer's: it is shifted by one (rotated)", lambda a: a[-1:] + a[:-1]
-    ),
-)
+def alike(a: Any, b: Any) -> bool:
+    """Whether it has its numbers, too."""
+    size = np.max(abs(b), initial=0.0)
+    return shaped(a, b) and bool(np.max(abs(as_array(a)[0] - b), initial=0.0) <= 1e-6 * size)
 
 
 def arranged(name: str, given: list[Any], right: list[Any]) -> tuple[list[Any], str]:
     """A list of gradients in the order of the weights, and what had to be done to it."""
     n = len(right)
-    options: list[tuple[str, list[Any]]] = []
-    for order in ORDERS:
-        if len(given) == n:
-            options.append((order.text.format(name), order.take(given)))
+    options = list(orders(name, given, right)) if len(given) == n else []
     if len(given) < n:
         some = f"{name} has {len(given)} gradients for {n} layers: "
         options.append(
@@ -78,22 +84,19 @@ def arranged(name: str, given: list[Any], right: list[Any]) -> tuple[list[Any], 
         options.append((some + "and they are in reverse order (not reversed)", given[::-1][:n]))
         options.append((some + "and they are in reverse order (not reversed)", given[::-1][-n:]))
 
-    def score(option: tuple[str, list[Any]]) -> tuple[int, int]:
-        values = fitting = 0
-        for a, b in zip(option[1], right):
-            array, problem = as_array(a)
-            if not problem and array.shape == b.shape:
-                fitting += 1
-                size = np.max(abs(b), initial=0.0)
-                values += bool(np.max(abs(array - b), initial=0.0) <= 1e-6 * size)
-        return values, fitting
+    def score(some: list[Any]) -> tuple[int, int]:
+        pairs = list(zip(some, right))
+        return sum(alike(*pair) for pair in pairs), sum(shaped(*pair) for pair in pairs)
 
-    scores = [score(option) for option in options]
+    scores = [score(some) for _, some in options]
     best = max(range(len(options)), key=lambda k: (scores[k], -k))
     if len(given) == n and best:
-        turned = score(("", [as_array(a)[0].T for a in given]))
-        by_shape = scores[best][1] == n > max(scores[0][1], turned[1])
-        if scores[best][0] < n and not by_shape:  # with some in place, none was moved
+        # All numbers tell an order, or all shapes where those of the list as it stands do not fit;
+        # for a list in reverse, which is the commonest, more numbers than as it stands will do.
+        (values, shapes), (now, fitting) = scores[best], scores[0]
+        turned = score([as_array(a)[0].T for a in given])
+        surely = values == n or (best == 1 and values > max(now, turned[0]))
+        if not surely and (shapes < n or shapes <= max(fitting, turned[1])):
             best = 0
     return options[best][1], options[best][0]
 
@@ -128,6 +131,17 @@ def sifted(given: dict[str, Any], right: dict[str, Any], below: dict[str, Any]) 
             f"into them is truncated; the arrays or the targets are not floating point"
         )
         found.append(Cause(text, gradients=whole))
+    columns = tuple(
+        k
+        for k, a in arrays.items()
+        if a.ndim == 2 and a.shape[1:] == (1,) and k in right and alike(a[:, 0], right[k])
+    )
+    if columns:
+        text = (
+            f"{', '.join(columns)}: the values are right, but in a column, "
+            f"{arrays[columns[0]].shape} instead of {right[columns[0]].shape} (keepdims)"
+        )
+        found.append(Cause(text, gradients=columns))
     empty = tuple(
         k for k, a in arrays.items() if k not in whole and not a.any() and np.any(right.get(k, 0))
     )

@@ -3,7 +3,7 @@
 import copy
 import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ __all__ = [
     "Subject",
     "entries",
     "is_rows",
+    "kind_of",
     "subject_of",
     "title_of",
     "trial",
@@ -70,6 +71,8 @@ class Attempt:
     DB: Any = None
     notes: list[str] = field(default_factory=list)
     raised: "Raised | None" = None
+    form: str = ""
+    """What it gave in the place of lists of gradients."""
 
 
 @dataclass
@@ -97,7 +100,8 @@ class Subject:
         """One call on copies; what happens is noted, and nothing is raised."""
         out = Attempt(notes=self.notes)
         self.notes = []
-        before = {"W": turn(self.W) if self.turned else self.W, "B": self.B, "x": x, "t": t}
+        W, B = (turn(self.W), turn(self.B)) if self.turned else (self.W, self.B)
+        before = {"W": W, "B": B, "x": x, "t": t}
         after = copy.deepcopy(before)
         try:
             self.run(after, out)
@@ -106,6 +110,7 @@ class Subject:
             out.notes.append(str(raised))
         if self.turned:
             out.DW = turn(out.DW)
+            out.DB = turn(out.DB) if any(b.ndim == 2 for b in self.B) else out.DB
         changed = [name for name, value in before.items() if not same(after[name], value)]
         if changed:
             out.notes.append(f"changed by your code: {', '.join(changed)}")
@@ -114,10 +119,12 @@ class Subject:
     def run(self, given: dict[str, Any], out: Attempt) -> None:
         """Call it with what is `given`, fill `out`, and leave in `given` what it has become."""
         result = call(self.name, self.code, *given.values())
-        if is_rows(result) and len(result) == 2:
-            out.DW, out.DB = result
+        pairs = is_rows(result) and all(map(is_pair, result))
+        if is_rows(result) and len(result) == 2 and not pairs:
+            out.DW, out.DB = (call(self.name, listed, a) for a in result)
         else:
-            out.notes.append(f"{self.name} returned {describe(result)}, not (DW, DB)")
+            what = "a list of pairs, (dW, db) of a layer" if pairs else kind_of(result)
+            out.form = f"{self.name} returned {what}, not (DW, DB), lists with one array a layer"
 
 
 class Network(Subject):
@@ -134,10 +141,10 @@ class Network(Subject):
         shapes = [b.shape for b in (self.B if widths(W) == widths(self.W) else B)]
         W = [w.astype(dtype) for w in W]
         B = [b.astype(dtype).reshape(shape) for b, shape in zip(B, shapes)]
-        theirs = turn(W) if self.turned else W
+        theirs = (turn(W), turn(B)) if self.turned else (W, B)
         try:
-            call("setting W", setattr, self.code, "W", copy.deepcopy(theirs))
-            call("setting B", setattr, self.code, "B", copy.deepcopy(B))
+            for name, arrays in zip("WB", theirs):
+                call(f"setting {name}", setattr, self.code, name, copy.deepcopy(arrays))
             self.W, self.B = W, B  # not what it may say that it took
         except Raised as raised:
             self.notes.append(f"its own weights are used: {raised}")
@@ -178,7 +185,29 @@ class Network(Subject):
             changed += [f"A[{i}]" for i, (a, b) in enumerate(zip(before, after)) if not same(b, a)]
         if changed:
             out.notes.append(f"changed by backward: {', '.join(changed)}")
-        out.DW, out.DB = getattr(self.code, "DW", None), getattr(self.code, "DB", None)
+        out.DW, out.DB = (call(k, getattr, self.code, k, None) for k in ("DW", "DB"))
+        out.DW, out.DB = (call(k, listed, a) for k, a in (("DW", out.DW), ("DB", out.DB)))
+
+
+def is_pair(a: Any) -> bool:
+    """Whether `a` is (dW, db), of one layer."""
+    return is_rows(a) and [np.ndim(part) if hasattr(part, "shape") else 0 for part in a] == [2, 1]
+
+
+def listed(a: Any) -> Any:
+    """What can be gone through only once as a list; all else as it is."""
+    return list(a) if isinstance(a, Iterator) else a
+
+
+def kind_of(a: Any) -> str:
+    """What `a` is, in a few words."""
+    if is_rows(a):
+        return f"{len(a)} things: {', '.join(map(kind_of, a[:4]))}{', …' if len(a) > 4 else ''}"
+    if isinstance(a, Mapping):
+        return f"a dict with the keys {', '.join(map(repr, list(a)[:4]))}"
+    if hasattr(a, "shape"):
+        return describe(a)
+    return "nothing" if a is None else f"a {type(a).__name__}"
 
 
 def turn(matrices: Any) -> Any:
@@ -312,7 +341,8 @@ def arity(fun: Callable[..., Any]) -> tuple[int, int]:
 def entries(gradients: Any) -> list[Any]:
     """The gradients of the layers as a list; empty if it is none."""
     stacked = isinstance(gradients, np.ndarray) and gradients.ndim > 0
-    return list(gradients) if stacked or is_rows(gradients) else []
+    rows = isinstance(gradients, Sequence) and not isinstance(gradients, (str, bytes))
+    return list(gradients) if stacked or rows else []
 
 
 def is_rows(a: Any) -> bool:
