@@ -267,8 +267,13 @@ def test_the_commands_in_the_readme_do_what_it_says(tmp_path, monkeypatch, capsy
 
 def test_the_files_that_contributing_names_are_there():
     folders = ("", "tests", "tests/mistakes", "tinygrad_mlp")
-    for name in re.findall(r"`([\w/.]+\.(?:py|md|cfg))`", CONTRIBUTING.read_text("utf-8")):
-        assert any((ROOT / folder / name).exists() for folder in folders), name
+    text = CONTRIBUTING.read_text("utf-8")
+    named = re.findall(r"`([\w/.]+\.(?:py|md|cfg))`", text) + re.findall(r"\btests/\w+\.py", text)
+    found = {n: next(p for f in folders if (p := ROOT / f / n).exists()) for n in named}
+    inside = re.findall(r"`(\w+)`\s+in\s+`([\w/.]+\.py)`", text)
+    assert len(inside) > 2
+    for word, file in inside:
+        assert re.search(rf"\b{word}\b", found[file].read_text("utf-8")), (word, file)
 
 
 def test_the_mistake_that_contributing_adds_is_found(tmp_path):
@@ -300,6 +305,24 @@ def test_every_exported_name_has_a_docstring_and_is_in_the_reference():
         assert inspect.getdoc(value), name
         if inspect.ismodule(value):
             assert value.__name__ in documented
+
+
+FORM = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR05", "PR10", "RT01", "YD01", "EX01"}
+"""Of numpydoc: a summary, each parameter once with its type and in order, results, an example."""
+
+
+@pytest.mark.slow
+def test_every_exported_function_has_the_sections_of_numpydoc():
+    validate = pytest.importorskip("numpydoc.validate", reason="of the extra docs").validate
+    names = [f"tinygrad_mlp.{n}" for n in tinygrad_mlp.__all__]
+    names += [f"tinygrad_mlp.data.{n}" for n in tinygrad_mlp.data.__all__]
+    found = {}
+    for name in names:
+        value = operator.attrgetter(name.removeprefix("tinygrad_mlp."))(tinygrad_mlp)
+        if inspect.isfunction(value):
+            wrong = [error for error in validate(name)["errors"] if error[0] in FORM]
+            found |= {name: wrong} if wrong else {}
+    assert found == {}
 
 
 def test_the_table_of_speeds_is_made_from_the_rounds():

@@ -270,6 +270,10 @@ def accuracy(y: Any, t: Any) -> float:
     t : array, shape (batch,) or (batch, n_classes)
         Classes, or one-hot rows.
 
+    Returns
+    -------
+    float, from 0 to 1
+
     Examples
     --------
     >>> accuracy(np.array([[0.1, 2.0], [3.0, 1.0]]), np.array([1, 1]))
@@ -289,6 +293,10 @@ def r_squared(y: Any, t: Any) -> float:
     ----------
     y, t : array, shape (batch,) or (batch, n_out)
         Predictions and targets.
+
+    Returns
+    -------
+    float, at most 1
 
     Raises
     ------

@@ -270,9 +270,9 @@ def batches(
         Where the order comes from. Pass the same Generator to each epoch: an int would give every
         epoch the same order.
 
-    Yields
-    ------
-    x_batch, t_batch : array
+    Returns
+    -------
+    iterator of (x_batch, t_batch)
         Copies.
 
     Raises
