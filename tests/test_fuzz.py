@@ -8,7 +8,20 @@ import fuzz
 import numpy as np
 import pytest
 
-from tinygrad_mlp import MLP, DataError, ShapeError, Tensor, cli, derive, load, save
+from tinygrad_mlp import (
+    MLP,
+    DataError,
+    RenderError,
+    ShapeError,
+    Tensor,
+    cli,
+    derive,
+    draw,
+    load,
+    mse,
+    save,
+    scope,
+)
 from tinygrad_mlp.modelling import learn, load_model
 
 FEW = {"graphs": 4, "shapes": 150, "indices": 100, "names": 6, "arguments": 40}
@@ -179,6 +192,13 @@ def test_what_divides_by_zero_in_the_graph_does_so_in_its_derivation():
         assert np.isnan(derive(loss).values()["da"]).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_number_that_is_scattered_has_the_dtype_of_its_array(dtype):
+    a = Tensor(np.arange(3.0, dtype=dtype), True, "a")
+    found = derive(a[1] * 2.5).values()["da"]
+    np.testing.assert_array_equal(found, np.array([0, 2.5, 0], dtype), strict=True)
+
+
 # --- what they found: pictures --------------------------------------------------------------------
 
 
@@ -187,6 +207,15 @@ def test_what_divides_by_zero_in_the_graph_does_so_in_its_derivation():
 def test_groups_that_data_leave_and_enter_again_are_drawn(seed):
     """Graphviz gives up on some of them (init_rank, routesplines)."""
     fuzz.once("pictures", seed)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a..b", "/.."])
+def test_a_scope_of_dots_is_a_scope_and_nothing_is_none(name):
+    with scope(name):
+        loss = mse(Tensor(np.ones((2, 1)), True, "w") * 2.0, np.ones((2, 1)))
+    assert draw(loss, "layer", expand=name).source
+    with pytest.raises(RenderError, match="nothing here is called that"):
+        draw(loss, "layer", expand="")
 
 
 # --- what they found: files -----------------------------------------------------------------------

@@ -72,7 +72,7 @@ def fold(cards: Sequence[Card], expand: Any = ()) -> tuple[list[Card], str]:
 
 def asked_for(cards: Sequence[Card], expand: list[str]) -> tuple[set[str], set[int]]:
     """The scopes, and the cards without one, that are to stay open."""
-    scopes = {path for card in cards for path in paths(card.scope)}
+    scopes = {path for card in cards for path in paths(card.scope)} - {""}
     at = {card.name: i for i, card in reversed(list(enumerate(cards)))}
     open_scopes: set[str] = set()
     alone: set[int] = set()
