@@ -79,7 +79,9 @@ def asked_for(cards: Sequence[Card], expand: list[str]) -> tuple[set[str], set[i
     for asked in expand:
         known = [word for word in spread(asked) if word in scopes or word in at]
         for word in known:
-            if scope := word if word in scopes else home(cards, at[word]):
+            if word in scopes:
+                open_scopes.add(word)
+            elif scope := home(cards, at[word]):
                 open_scopes.add(scope)
             else:
                 alone.add(at[word])
