@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tinygrad_mlp
-from tinygrad_mlp import cli, demo, files
+from tinygrad_mlp import __main__, cli, demo, files
 from tinygrad_mlp.manual import ManualMLP
 
 ROOT = Path(__file__).parent.parent
@@ -739,6 +739,14 @@ def test_ctrl_c_ends_a_comparison_and_the_file():
     assert child.returncode == 130
     assert b"Traceback" not in err
     assert gone(int(Path("pid").read_text()))
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_leaves_no_traceback(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert __main__.main() == 130
 
 
 def test_the_module_and_the_command_are_the_same():

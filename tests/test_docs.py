@@ -341,7 +341,7 @@ DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
 def order_of_modules() -> str:
     """The rows of LAYERS as the design shows them."""
     rows = [", ".join(row).replace("__init__", "tinygrad_mlp itself") for row in LAYERS[:-1]]
-    text = textwrap.fill(" <- ".join(rows), 96, break_on_hyphens=False)
+    text = textwrap.fill(" <- ".join(rows), 72, break_on_hyphens=False)
     return textwrap.indent(text.replace(" <-\n", "\n<- "), "    ")
 
 
