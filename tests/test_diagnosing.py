@@ -218,13 +218,16 @@ def test_a_mistake_in_the_forward_pass_of_a_function_is_found():
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        (lambda a: a[::-1], "DW is in reverse order"),
-        (lambda a: a[-1:] + a[:-1], "DW begins with the last layer's"),
-        (lambda a: a[1:] + a[:1], "DW ends with the first layer's"),
-        (lambda a: a[1:], "DW has 2 gradients for 3 layers: those of the first"),
-        (lambda a: a[::-1][:-1], "DW has 2 gradients for 3 layers: and they are in reverse"),
-        (lambda a: a + a, "DW has 6 gradients for 3 layers: it was not emptied"),
-        (lambda a: [*a, 0], "DW has 4 gradients for 3 layers: too many"),
+        (lambda a: a[::-1], "DW and DB: each is in reverse order"),
+        (lambda a: a[-1:] + a[:-1], "DW and DB: each begins with the last layer's"),
+        (lambda a: a[1:] + a[:1], "DW and DB: each ends with the first layer's"),
+        (lambda a: a[1:], "DW and DB: each has 2 gradients for 3 layers: those of the first"),
+        (
+            lambda a: a[::-1][:-1],
+            "DW and DB: each has 2 gradients for 3 layers: and they are in reverse",
+        ),
+        (lambda a: a + a, "DW and DB: each has 6 gradients for 3 layers: it was not emptied"),
+        (lambda a: [*a, 0], "DW and DB: each has 4 gradients for 3 layers: too many"),
         (lambda a: [None, *a[1:]], "DW.0., DB.0.: missing"),
         (lambda a: [np.zeros_like(g, int) for g in a], "integers"),
     ],
@@ -497,7 +500,7 @@ def test_each_change_of_a_line_is_another_expression():
     x = np.random.default_rng(0).normal(size=(7, 4))
     sim = Simulator(derive(mse(net(x), np.zeros((7, 3))))._derivation)
     for name in ("dy", "dW[1]", "dB[1]", "dA[1]", "dZ[1]", "y"):
-        found = changes(sim.named[name], sim)
+        found = changes(sim.named[name], sim, [])
         assert len(found) > 20
         assert all(change.line is sim.named[name] for change in found.values())
         assert all(change.text for change in found.values())
@@ -757,7 +760,7 @@ def test_vectors_numbers_and_sums_over_everything_have_changes_too():
     s.name = "s"
     loss = np.square(np.maximum(s, 0)) + np.sum(v)
     sim = Simulator(derive(loss)._derivation)
-    assert all(changes(line, sim) for line in sim.lines if line is not sim.derivation.loss)
+    assert all(changes(line, sim, []) for line in sim.lines if line is not sim.derivation.loss)
 
 
 def strange(s, y, t):

@@ -550,7 +550,10 @@ def tell(
 ) -> None:
     """Put what was found into the report."""
     report.tried += result.tried
-    report.causes += [Cause(text) for text in dict.fromkeys(orders)]
+    texts = [text.split(" ", 1) for text in orders]
+    if len(texts) == 2 and texts[0][1] == texts[1][1]:
+        orders = [f"DW and DB: each {texts[0][1]}"]
+    report.causes += [Cause(text) for text in orders]
     if missing and not orders:
         report.causes += [Cause(text) for text in missing]
     result.found[:] = merged(sim, result.found)

@@ -252,7 +252,7 @@ class Search:
     def changes(self, line: Value) -> dict[Any, Change]:
         """The changes of a line, made once."""
         if line not in self.made:
-            self.made[line] = changes(line, self.sim)
+            self.made[line] = changes(line, self.sim, self.given)
         return self.made[line]
 
     def reads(self, v: Value) -> list[Value]:
@@ -368,10 +368,10 @@ class Search:
     def matches(self, target: Value, sites: list[Value], only: str = "") -> list[Match]:
         """The changes of one line that give the person's array for `target`."""
         found = []
-        first = self.probes[0]
         before = self.now(0, target)
         for line in sites:
             found += self.in_all_layers(target, line, sites)
+            known: dict[Any, tuple[float, float] | None] = {}  # many changes are equal
             for change in self.changes(line).values():
                 if only and change.key[-1] != only:
                     continue
@@ -379,17 +379,30 @@ class Search:
                 if change.make is not None:
                     found += self.with_coefficient(target, change, before)
                     continue
-                value = self.value(0, target, {line: change.new})
-                if value is None:
+                try:
+                    new = np.asarray(value_of(change.new, self.envs[0]))
+                except Exception:  # shapes that do not fit
                     continue
-                if first.fits(target, value):
+                key = new.shape, new.tobytes()
+                if key not in known:
+                    known[key] = self.factor(target, self.value(0, target, {line: new}), before)
+                factor = known[key]
+                if factor == (1.0, 0.0):
                     if self.right(target, {line: change.new}) and not self.vanishes(change):
                         found.append(Match(change, change.new, None, [], change.rank))
-                elif value.size > 1:
-                    factor = first.coefficient(target, value)
-                    if factor is not None and moved(value, before):
-                        found += self.with_factor(target, change, factor)
+                elif factor is not None:
+                    found += self.with_factor(target, change, factor)
         return found
+
+    def factor(self, target: Value, value: Any, before: Any) -> tuple[float, float] | None:
+        """What a value is to be multiplied with on the first probe, and the error; if anything."""
+        if value is None:
+            return None
+        if self.probes[0].fits(target, value):
+            return 1.0, 0.0
+        if value.size < 2 or not moved(value, before):
+            return None
+        return self.probes[0].coefficient(target, value)
 
     def vanishes(self, change: Change) -> bool:
         """Whether a change is but another word for zero."""
@@ -735,6 +748,8 @@ def text_of(match: Match, which: int = 0) -> str:
         return text.replace("another number of times", f"{name} times{twice}")
     if "number" in match.change.key:
         return text.replace("another number", name)
+    if "{rate}" in text:  # a step against the gradient
+        return text.replace("{rate}", name[1:] if name[0] == "-" else f"-{name}")
     if "leak" in match.change.key:
         return text.replace("is not 0", f"is {name}, not 0")
     if match.change.make is None:

@@ -120,6 +120,8 @@ class Comparison:
         for row in self.table:
             shape = "" if row.shape is None else str(row.shape)
             diff, sigmas = number(row.max_diff, ".1e"), number(row.sigmas, ".1f")
+            if row.sigmas == math.inf:  # without any rounding
+                sigmas = "0 expected"
             cells.append((row.name, row.formula, shape, diff, sigmas, row.verdict))
         sides = [max(map(len, column)) for column in zip(*cells)]
         lines = [self.title, ""]

@@ -5,7 +5,7 @@ else in its place (any value of the same shape, or a function of one), or adds s
 here knows a network: what relu, tanh or softmax need falls out of their rules as they are derived.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -55,9 +55,9 @@ class Change(NamedTuple):
     """What stands for it; a function of the coefficient, if there is one."""
 
 
-def changes(line: Value, sim: Simulator) -> dict[tuple[Any, ...], Change]:
-    """Every change of `line`, by key."""
-    context = Context(line, sim)
+def changes(line: Value, sim: Simulator, given: Collection[Value]) -> dict[tuple[Any, ...], Change]:
+    """Every change of `line`, by key; the values of those `given` are compared themselves."""
+    context = Context(line, sim, given)
     found: dict[tuple[Any, ...], Change] = {}
 
     def add(
@@ -154,8 +154,8 @@ WORDS[np.divide] = "divided"
 class Context:
     """The changes of one line."""
 
-    def __init__(self, line: Value, sim: Simulator) -> None:
-        self.line, self.sim = line, sim
+    def __init__(self, line: Value, sim: Simulator, given: Collection[Value]) -> None:
+        self.line, self.sim, self.given = line, sim, given
         below = sim.below[line]
         self.layer = sim.layer(line)
         self.pool = [
@@ -258,7 +258,7 @@ class Context:
         yield from self.other_op(n)
         if is_factor(root, path):
             yield from self.slope(n)
-        if n.op not in OPPOSITE:
+        if n.op not in (*OPPOSITE, np.transpose):  # of a transpose it is the same without
             yield from functions(n)
         if self.is_rows(n):
             yield from rows(n)
@@ -325,8 +325,9 @@ class Context:
             text = f"{name_of(op)} is missing around {shown(values[0])}"
             yield Rewrite(("drop", 0), values[0], CLASSIC, text)
             for key, new, rank, _, _ in functions(values[0]):
-                text = f"{shown(new)} in the place of {shown(n)}"
-                yield Rewrite(("other", *key), new, rank, text)
+                if rank <= LIKELY or "clip" in str(key):
+                    text = f"{shown(new)} in the place of {shown(n)}"
+                    yield Rewrite(("other", *key), new, rank, text)
 
     def shorter_sum(self, n: Value) -> Iterator[Rewrite]:
         """A term of a sum is missing, or counts several times."""
@@ -590,21 +591,24 @@ class Context:
             key = self.relative(b)
             yield Rewrite(("for", key), b, CLASSIC if near else LIKELY, self.for_(b, a))
             for label, new, _ in slopes(b) if b.shape == a.shape else ():
-                if label:
+                if label in (">", "(1-)", "1-²"):
                     yield Rewrite(("for", label, key), new, ODD, self.for_(new, a))
         if a.dtype.kind != "f":
             yield from self.other_labels(a)
             return
         mask = self.mask
-        if mask is None or a not in reads(mask) or uses(rooted(self.line), a) > 1:
-            yield from functions(a)
-        if self.is_rows(a):
-            yield from rows(a)
+        here = a.backward and a not in self.given and self.sim.readers[a] == 1
+        if not here:  # or it is the same as in the line that makes `a`
+            if mask is None or a not in reads(mask) or uses(rooted(self.line), a) > 1:
+                yield from functions(a)
+            if self.is_rows(a):
+                yield from rows(a)
         wide = [b for b in self.pool if len(a.shape) == 2 and b.shape == a.shape[1:]]
         for b in [*self.same(a.shape, a), *wide]:
             text = f"a multiple of {shown(b)} is added to {s}"
             if str(b.name) == f"d{a.name}":
-                text = f"{s} is updated (a step along {shown(b)}) before this line uses it"
+                made = f"when {self.line.name} was made"
+                text = f"{s} was already updated (learning rate {{rate}}) {made}"
             yield Rewrite(
                 ("plus", self.relative(b)),
                 a,

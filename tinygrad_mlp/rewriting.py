@@ -170,13 +170,11 @@ def slopes(v: Value) -> Iterator[tuple[str, Value, str]]:
     yield ">", positive(v), "the slope of relu, a mask"
     yield "1-²", minus(1.0, times(v, v)), "the slope of tanh, for this as its value"
     yield "(1-)", times(v, minus(1.0, v)), "the slope of sigmoid, for this as its value"
-    yield "1-", minus(1.0, v), "1 minus this"
     yield "²", times(v, v), "the square"
     th, sigmoid = apply(np.tanh, v), logistic(v)
     yield "1-tanh²", minus(1.0, times(th, th)), "the slope of tanh, here"
     yield "sigmoid'", times(sigmoid, minus(1.0, sigmoid)), "the slope of sigmoid, here"
     yield "sign", apply(np.sign, v), "the sign, -1 where this is negative"
-    yield "cos", apply(np.cos, v), "the cosine"
 
 
 def functions(v: Value) -> Iterator[Rewrite]:
@@ -191,24 +189,18 @@ def functions(v: Value) -> Iterator[Rewrite]:
         ("sign", apply(np.sign, v), LIKELY, f"only the sign of {s} is used"),
         ("square", times(v, v), LIKELY, f"{s} is squared"),
         (">", positive(v), LIKELY, f"a mask, {s} > 0, in the place of {s} itself"),
-        ("<", apply(np.less_equal, v, zero), ODD, f"a mask, {s} <= 0, in the place of {s} itself"),
         ("1-", minus(1.0, v), ODD, f"{shown(minus(1.0, v))} in the place of {s}"),
         ("1-²", minus(1.0, times(v, v)), LIKELY, f"1 - the square of {s} in the place of {s}"),
         ("(1-)", times(v, minus(1.0, v)), LIKELY,
          f"{shown(times(v, minus(1.0, v)))} in the place of {s}"),
         ("tanh", th, LIKELY, f"tanh is applied to {s}"),
-        ("tanh'", minus(1.0, times(th, th)), ODD, f"the slope of tanh at {s}"),
         ("sigmoid", sigmoid, LIKELY, f"the sigmoid is applied to {s}"),
-        ("sigmoid'", times(sigmoid, minus(1.0, sigmoid)), ODD, f"the slope of the sigmoid at {s}"),
         ("exp", apply(np.exp, v), ODD, f"exp is applied to {s}"),
-        ("log", apply(np.log, v), ODD, f"log is applied to {s}"),
-        ("1/", apply(np.divide, one, v), ODD, f"1 divided by {s}, in the place of {s}"),
         ("sqrt", apply(np.sqrt, v), ODD, f"the square root is taken of {s}"),
-        ("cube", times(v, times(v, v)), ODD, f"{s} is cubed"),
         ("trunc", apply(np.trunc, v), ODD, f"{s} is truncated to integers"),
         *(
             (f"round {k}", apply(np.round, v, Number(k)), ODD, f"{s} is rounded to {k} decimals")
-            for k in range(5)
+            for k in range(3)
         ),
         ("clip1", apply(np.clip, v, zero, one), ODD, f"{s} is clipped to [0, 1]"),
         *(

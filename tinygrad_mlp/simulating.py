@@ -7,6 +7,7 @@ other expressions. A change gives lines other expressions; everything below is c
 import functools
 import operator
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ Expression = Any
 """A Value, Number or Length."""
 
 SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv}
+
+PRINTER = Printer()
 
 CALLED = {operator.getitem: ops.getitem, np.concatenate: ops.concatenate, np.stack: ops.stack}
 """Ops that are not called with the recorded arguments as they stand, but so."""
@@ -62,7 +65,7 @@ def leaves(a: Expression) -> list[Value]:
 
 def shown(a: Expression) -> str:
     """The text of an expression."""
-    return Printer().text(a)
+    return a.name if isinstance(a, Value) and a.name is not None else PRINTER.text(a)
 
 
 class Simulator:
@@ -89,6 +92,7 @@ class Simulator:
         for v in reversed(self.lines):  # from the last, so that what is below is complete
             for a in reads(v):
                 self.below[a] |= self.below[v]
+        self.readers = Counter(a for v in self.lines for a in reads(v))
         data = [v.shape[0] for v in derivation.inputs if v.shape and not is_parameter(v)]
         last = [a.shape[-1] for a in derivation.loss.args if isinstance(a, Value) and a.shape]
         self.batch = int(derivation.batch or (data[0] if data else 1))
