@@ -1785,3 +1785,28 @@ def test_one_entry_that_is_off_is_no_matter_of_precision():
     report = compare(returning(off), sizes=(3, 4, 4, 4, 2))
     assert report.wrong == ["DW[0]"]
     assert "precision" not in str(report)
+
+
+def test_a_gradient_that_is_never_set_is_no_integer_array():
+    report = compare(returning(lambda DW, DB: ([0, *DW[1:]], DB)), sizes=(3, 4, 2))
+    assert report.causes[0].text.startswith("dW[0]: a number, 0, where an array is due")
+
+
+def test_an_object_that_keeps_its_weights_is_compared_with_them():
+    class Keeps(Hand):
+        def __setattr__(self, name, value):
+            if name != "W" or not hasattr(self, "W"):
+                super().__setattr__(name, value)
+
+    report = compare(Keeps)
+    assert report
+    assert "its own weights are used: it keeps them when others are set" in report.notes
+
+
+def test_a_mistake_at_some_layers_is_not_told_of_every_layer():
+    def carry(self, i, delta):
+        return delta @ self.W[i].T * (self.A[i] > 0 if i % 2 else 1)
+
+    report = compare(type("Variant", (Hand,), {"carry": carry}), sizes=(3,) + (4,) * 5 + (2,))
+    (cause,) = report.causes
+    assert cause.text.endswith("in dZ[4] (also in dZ[2])")

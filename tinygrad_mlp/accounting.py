@@ -411,9 +411,9 @@ def coarse(sim: Simulator, subject: Subject, case: Case, limit: float) -> list[C
         )
         fits = all(
             case.probe.given[v].shape == truth.right.shape
-            and (abs(case.probe.given[v] - truth.right) <= limit * truth.sigma + truth.slack).all()
+            and (abs(case.probe.given[v] - truth.right) <= 4 * truth.sigma + truth.slack).all()
             for v, truth in zip(given, found)
-        ) and not few_entries(case.probe)
+        ) and shows_rounding(case.probe)
         if fits:
             rng = np.random.default_rng(1)
             fresh = subject.fresh()
@@ -436,13 +436,15 @@ def coarse(sim: Simulator, subject: Subject, case: Case, limit: float) -> list[C
     return []
 
 
-def few_entries(probe: Probe) -> bool:
-    """Whether what differs differs in some entries only, as no rounding does."""
-    for v in wrong_in(probe):
+def shows_rounding(probe: Probe) -> bool:
+    """Whether something differs here, and in so many entries as rounding makes differ."""
+    wrong = wrong_in(probe)
+    for v in wrong:
         right = probe.expected(v)
-        if np.count_nonzero(probe.given[v] != right) < np.count_nonzero(right) / 2:
-            return True
-    return False
+        differ = abs(probe.given[v] - right) > probe.tolerance[v]
+        if np.count_nonzero(differ) < np.count_nonzero(right) / 2:
+            return False
+    return bool(wrong)
 
 
 def weighted(sim: Simulator, cases: list[Case]) -> list[Cause]:
@@ -615,10 +617,11 @@ def scope_text(sim: Simulator, found: Found) -> str:
     """In which other lines the same is wrong."""
     if len(found.lines) == 1:
         return ""
-    kinds = {sim.layer(v)[0] for v in found.lines}
-    if len(kinds) == 1:
+    line = found.match.change.line
+    every = {v for v in sim.lines if v is line or sim.alike(v, line)}
+    if found.lines.keys() == every:
         return " (at every layer)"
-    return f" (in {', '.join(str(v.name) for v in found.lines)})"
+    return f" (also in {', '.join(str(v.name) for v in found.lines if v is not line)})"
 
 
 def mark(sim: Simulator, result: Diagnosis, report: Comparison) -> None:

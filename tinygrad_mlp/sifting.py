@@ -124,7 +124,14 @@ def sifted(given: dict[str, Any], right: dict[str, Any], below: dict[str, Any]) 
         if a.size and np.shares_memory(a, b):
             text = f"{one} and {other} share their memory: what is written into one is in the other"
             found.append(Cause(text, gradients=(one, other)))
-    whole = tuple(k for k, a in arrays.items() if a.dtype.kind in "iu")
+    unset = tuple(k for k, a in arrays.items() if not a.ndim and np.ndim(right.get(k, 0)))
+    if unset:
+        text = (
+            f"{', '.join(unset)}: a number, {arrays[unset[0]]}, where an array is due. It is never "
+            f"set (the loop stops before this layer?)"
+        )
+        found.append(Cause(text, gradients=unset))
+    whole = tuple(k for k, a in arrays.items() if a.dtype.kind in "iu" and k not in unset)
     if whole:
         text = (
             f"{', '.join(whole)}: integers ({arrays[whole[0]].dtype}), so that what is written "
@@ -143,7 +150,9 @@ def sifted(given: dict[str, Any], right: dict[str, Any], below: dict[str, Any]) 
         )
         found.append(Cause(text, gradients=columns))
     empty = tuple(
-        k for k, a in arrays.items() if k not in whole and not a.any() and np.any(right.get(k, 0))
+        k
+        for k, a in arrays.items()
+        if k not in whole + unset and not a.any() and np.any(right.get(k, 0))
     )
     if empty:
         text = (

@@ -145,7 +145,12 @@ class Network(Subject):
         try:
             for name, arrays in zip("WB", theirs):
                 call(f"setting {name}", setattr, self.code, name, copy.deepcopy(arrays))
-            self.W, self.B = W, B  # not what it may say that it took
+            self.W, self.B = W, B
+            own = weights_of(self.code, "compare", self.name, self.turned)
+            if not all(map(same, own, (W, B))):
+                raise Raised("it keeps them when others are set")
+        except ShapeError:  # lists of another form
+            pass
         except Raised as raised:
             self.notes.append(f"its own weights are used: {raised}")
             self.W, self.B = weights_of(self.code, "compare", self.name, self.turned)
