@@ -1810,3 +1810,9 @@ def test_a_mistake_at_some_layers_is_not_told_of_every_layer():
     report = compare(type("Variant", (Hand,), {"carry": carry}), sizes=(3,) + (4,) * 5 + (2,))
     (cause,) = report.causes
     assert cause.text.endswith("in dZ[4] (also in dZ[2])")
+
+
+def test_gradients_of_a_shape_that_nothing_explains_stay_unknown():
+    report = compare(returning(lambda DW, DB: (DW, [np.outer(g, g) for g in DB])), sizes=(3, 4, 2))
+    assert report.wrong == ["DB[1]", "DB[0]"]
+    assert "WHY   unknown" in str(report)

@@ -149,8 +149,6 @@ class Network(Subject):
             own = weights_of(self.code, "compare", self.name, self.turned)
             if not all(map(same, own, (W, B))):
                 raise Raised("it keeps them when others are set")
-        except ShapeError:  # lists of another form
-            pass
         except Raised as raised:
             self.notes.append(f"its own weights are used: {raised}")
             self.W, self.B = weights_of(self.code, "compare", self.name, self.turned)
