@@ -66,13 +66,14 @@ def compare(
     sigma : float
         The limit for a difference, in standard deviations of rounding.
     probes : bool
-        Whether to make a second call, on other data and weights. It shows what a first one cannot:
-        a mistake that `x` hides, or one that comes from what an earlier call left behind.
+        Whether to make two more calls, on other data and weights, one with another batch size. They
+        show what a first one cannot: a mistake that `x` hides, or one that comes from what an
+        earlier call left behind.
     explain : bool
         Whether to look for the cause of a difference.
     layout : {"in,out", "out,in"}
         "out,in" if the weights of `manual`, and their gradients, have the outputs in rows, as in
-        PyTorch.
+        PyTorch; biases are then (n_out,) or columns (n_out, 1).
 
     Returns
     -------
