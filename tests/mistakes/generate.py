@@ -45,7 +45,7 @@ def main() -> None:
     outcomes = [measure(entry) for entry in fresh(given.seed, given.count, given.net)]
     for outcome in outcomes:
         bad = not outcome.found or not outcome.exact
-        if bad or outcome.cause in given.show.split():
+        if bad or outcome.cause.split(" ")[0] in given.show.split():
             entry = outcome.entry
             print(f"{entry.name}  {entry.net}: {entry.before}   ->   {entry.after}")
             print(

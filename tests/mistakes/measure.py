@@ -392,7 +392,7 @@ def main() -> None:
             if (
                 not o.found
                 or not o.exact
-                or o.cause.split()[0] in given.show.split()
+                or o.cause.split(" ")[0] in given.show.split()
                 or given.names
             ):
                 print(f"{o.entry.name} ({o.entry.net}): {o.entry.about}")
