@@ -3,12 +3,23 @@
 # ruff: noqa: ARG001, ARG002, ARG005, E731  # a step of a backward pass has the arguments of that step
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from tests.test_checking import RIGHT, WRONG, Hand
-from tinygrad_mlp import MLP, Tensor, compare, cross_entropy, derive, mse, relu, sigmoid
+from tinygrad_mlp import (
+    MLP,
+    Tensor,
+    compare,
+    cross_entropy,
+    derive,
+    leaky_relu,
+    mse,
+    relu,
+    sigmoid,
+)
 from tinygrad_mlp.manual import ManualMLP
 from tinygrad_mlp.mutating import changes
 from tinygrad_mlp.simulating import Simulator
@@ -96,8 +107,6 @@ def test_a_cause_is_named(name):
     [*causes] = report.causes
     assert causes
     for cause in causes[:1]:
-        import re
-
         assert re.search(words, cause.text), cause.text
     assert f"WHY   {causes[0].text}" in str(report)
     assert json.loads(json.dumps(report.to_dict()))["causes"][0]["text"] == causes[0].text
@@ -148,6 +157,33 @@ def test_a_transposed_gradient_beside_another_mistake():
     report = compare(made(first=lambda s, y, t: 2 * (y - t), dw=lambda s, i, d: d.T @ s.A[i]))
     assert "batch, is missing" in report.causes[0].text
     assert "transposed" in report.causes[1].text
+
+
+@pytest.mark.parametrize(
+    ("slope", "words"),
+    [
+        (lambda z: z > 0, "0 in the place of 0.01 . dA.2. where Z.2. > 0 is not"),
+        (lambda z: np.ones(z.shape), "dA.2. everywhere: 0.01 . dA.2. is missing"),
+        (lambda z: np.where(z > 0, 1, 0.2), "0.2 in the place of 0.01 in 0.01 . dA.2."),
+        (lambda z: np.where(z > 0, 0.01, 1), "Z.2. > 0 is inverted"),
+    ],
+)
+def test_the_slope_of_a_leaky_relu(slope, words):
+    def backward(W, B, x, t):
+        A, Z = [x], []
+        for w, b in zip(W, B):
+            Z.append(A[-1] @ w + b)
+            A.append(np.where(Z[-1] > 0, Z[-1], 0.01 * Z[-1]))
+        delta, DW, DB = 2 * (Z[-1] - t) / len(t), [], []
+        for i in reversed(range(len(W))):
+            DW.insert(0, A[i].T @ delta)
+            DB.insert(0, delta.sum(axis=0))
+            delta = delta @ W[i].T * slope(Z[i - 1]) if i else None
+        return DW, DB
+
+    report = compare(backward, reference=MLP((3, 5, 4, 2), rng=0, activation=leaky_relu))
+    [cause] = report.causes
+    assert re.search(f"{words}.* .at every layer.", cause.text)
 
 
 def test_what_is_unknown_has_no_cause_but_facts():
@@ -233,8 +269,6 @@ def test_a_mistake_in_the_forward_pass_of_a_function_is_found():
     ],
 )
 def test_lists_in_another_order_are_told(order, words):
-    import re
-
     fun = lambda W, B, x, t: gradients(W, B, x, t, order=order)
     report = compare(fun, sizes=(3, 6, 4, 2))
     assert re.search(words, report.causes[0].text), report.causes[0].text
@@ -352,8 +386,6 @@ def test_a_wrong_forward_pass_whose_backward_pass_fits_it():
     ],
 )
 def test_an_exception_is_explained_by_the_shapes_in_its_line(fun, words):
-    import re
-
     [cause] = compare(made(carry=fun)).causes
     assert re.search(words, cause.text), cause.text
     assert cause.line.startswith("test_diagnosing.py:")
@@ -443,8 +475,6 @@ def graph():
 )
 @pytest.mark.parametrize("inner", [False, True])
 def test_a_cause_is_named_on_a_graph_of_other_ops(graph, steps, words, inner):
-    import re
-
     loss, backward = graph
     assert compare(backward(inner=inner), loss)
     report = compare(backward(**steps, inner=inner), loss)

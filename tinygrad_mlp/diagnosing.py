@@ -468,9 +468,7 @@ class Search:
                 return []
             cs.append(solved or (1.0, math.inf))  # or any number will do, on this probe
         exact = min(cs, key=lambda c: c[1])
-        if exact[1] == math.inf:
-            return []
-        if scale and abs(cs[0][0] - 1) < 1e-12:
+        if exact[1] == math.inf or (scale and abs(cs[0][0] - 1) < 1e-12):
             return []
         names = names_of(cs, self.probes, self.dims(change.line))
         if not names or "0" in names:
@@ -608,10 +606,7 @@ class Search:
         if len(self.probes) > 1:
             return False
         for env in self.generic:
-            try:
-                a, b = (self.sim.run(env, {**self.base, **lines}) for lines in (one, other))
-            except Exception:  # shapes that do not fit there
-                return True
+            a, b = (self.sim.run(env, {**self.base, **lines}) for lines in (one, other))
             if moved(a[target], b[target]):
                 return True
         return False

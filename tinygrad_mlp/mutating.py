@@ -389,10 +389,10 @@ class Context:
             ("swap", (condition, b, a), f"{s} is inverted: {shown(a)} where it does not hold"),
         ):
             yield Rewrite((key,), apply(np.where, *new), CLASSIC, text)
-        for i, (one, other) in enumerate(((a, b), (b, a))):
-            if isinstance(one, Value):
-                text = f"{shown(one)} everywhere: {shown(other)} is missing, and the choice by {s}"
-                yield Rewrite(("drop", i), one, CLASSIC, text)
+        sides = [(one, other) for one, other in ((a, b), (b, a)) if isinstance(one, Value)]
+        for i, (one, other) in enumerate(sides):
+            text = f"{shown(one)} everywhere: {shown(other)} is missing, and the choice by {s}"
+            yield Rewrite(("drop", i), one, CLASSIC, text)
 
     def other_number(self, n: Value) -> Iterator[Rewrite]:
         """Another number than that in a product."""
