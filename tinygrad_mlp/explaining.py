@@ -4,6 +4,7 @@ An entry of an array is an expression in entries of other arrays. It is written 
 and running indices, and with the numbers themselves.
 """
 
+import functools
 import itertools
 import math
 import operator
@@ -303,8 +304,11 @@ def entry_of(a: Any, arrays: dict[str, Any], index: Index) -> Any:
 
 def evaluated(a: Any, arrays: dict[str, Any]) -> Any:
     """The value of an operand."""
+    return resolved(a, functools.partial(value_in, arrays))
 
-    def value(v: Value) -> Any:
-        return applied(v, value) if v.name is None else arrays[v.name]
 
-    return resolved(a, value)
+def value_in(arrays: dict[str, Any], v: Value) -> Any:
+    """The array of a name; without one, what the op makes of its arguments."""
+    if v.name is not None:
+        return arrays[v.name]
+    return applied(v, functools.partial(value_in, arrays))

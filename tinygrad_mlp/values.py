@@ -127,13 +127,14 @@ def applied(v: Value, value: Callable[[Value], Any]) -> Any:
 def evaluate(lines: list[Value], inputs: dict[int, Any]) -> dict[int, Any]:
     """What the lines are for these inputs, by identity, beside the inputs."""
     known = dict(inputs)
-
-    def value(v: Value) -> Any:
-        return known[id(v)] if id(v) in known else applied(v, value)
-
     for v in lines:
-        known[id(v)] = applied(v, value)
+        known[id(v)] = applied(v, functools.partial(looked_up, known))
     return known
+
+
+def looked_up(known: dict[int, Any], v: Value) -> Any:
+    """What `v` is, by what is known; a function that calls itself by name makes no cycle."""
+    return known[id(v)] if id(v) in known else applied(v, functools.partial(looked_up, known))
 
 
 LONGEST = 40
