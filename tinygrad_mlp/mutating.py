@@ -162,6 +162,7 @@ class Context:
             v
             for v in sim.named.values()
             if v not in below and v.dtype.kind == "f" and self.is_near(v)
+            if line.backward or v not in sim.targets
         ]
         self.inner = [
             b

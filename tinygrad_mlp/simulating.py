@@ -93,6 +93,9 @@ class Simulator:
             for a in reads(v):
                 self.below[a] |= self.below[v]
         self.readers = Counter(a for v in self.lines for a in reads(v))
+        forward = [v for v in self.lines if not v.backward and v is not derivation.loss]
+        self.targets = {*reads(derivation.loss)}.difference(*map(reads, forward))
+        """What the loss alone reads: no forward pass is made of it."""
         data = [v.shape[0] for v in derivation.inputs if v.shape and not is_parameter(v)]
         last = [a.shape[-1] for a in derivation.loss.args if isinstance(a, Value) and a.shape]
         self.batch = int(derivation.batch or (data[0] if data else 1))
