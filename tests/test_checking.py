@@ -1789,7 +1789,9 @@ def test_one_entry_that_is_off_is_no_matter_of_precision():
 
 def test_a_gradient_that_is_never_set_is_no_integer_array():
     report = compare(returning(lambda DW, DB: ([0, *DW[1:]], DB)), sizes=(3, 4, 2))
-    assert report.causes[0].text.startswith("dW[0]: a number, 0, where an array is due")
+    assert report.causes[0].text.startswith("dW[0]: the number 0, where an array is due")
+    sums = compare(returning(lambda DW, DB: ([DW[0].sum() ** 3, *DW[1:]], DB)), sizes=(3, 4, 2))
+    assert "never set" not in str(sums)
 
 
 def test_an_object_that_takes_no_other_weights_is_noted():

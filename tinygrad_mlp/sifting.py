@@ -124,14 +124,14 @@ def sifted(given: dict[str, Any], right: dict[str, Any], below: dict[str, Any]) 
         if a.size and np.shares_memory(a, b):
             text = f"{one} and {other} share their memory: what is written into one is in the other"
             found.append(Cause(text, gradients=(one, other)))
-    unset = tuple(k for k, a in arrays.items() if not a.ndim and np.ndim(right.get(k, 0)))
+    unset = tuple(k for k, a in arrays.items() if not (a.ndim or a) and np.ndim(right.get(k, 0)))
     if unset:
         text = (
-            f"{', '.join(unset)}: a number, {arrays[unset[0]]}, where an array is due. It is never "
-            f"set (the loop stops before this layer?)"
+            f"{', '.join(unset)}: the number 0, where an array is due. It is never set (the loop "
+            f"stops before this layer?)"
         )
         found.append(Cause(text, gradients=unset))
-    whole = tuple(k for k, a in arrays.items() if a.dtype.kind in "iu" and k not in unset)
+    whole = tuple(k for k, a in arrays.items() if a.dtype.kind in "iu" and a.ndim)
     if whole:
         text = (
             f"{', '.join(whole)}: integers ({arrays[whole[0]].dtype}), so that what is written "
