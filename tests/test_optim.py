@@ -432,15 +432,22 @@ def test_blocks_change_nothing_whatever_the_layout(case, monkeypatch):
 def test_a_step_allocates_one_buffer_of_a_block_at_most(case, dtype):
     params = [Tensor(a.astype(dtype, order="K"), requires_grad=True) for a in layouts()]
     give_gradients(params, 0)
-    optimizer = optimizer_of(case, params)
     buffer = BLOCK * np.dtype(dtype).itemsize
     numpys = buffer // (2 if NUMPY >= (2, 1) else 1)  # its own, where operands differ in layout
-    for allowed in (buffer, buffer if case == CASES[0] else 0):  # the first step makes it
-        tracemalloc.start()
-        optimizer.step()
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < allowed + numpys + 16_384
+    for steps, allowed in (
+        (0, buffer),
+        (1, buffer if case == CASES[0] else 0),
+    ):  # the first makes it
+        peaks = []
+        for _ in range(3):  # other threads of the test runner allocate now and then
+            optimizer = optimizer_of(case, params)
+            for _ in range(steps):
+                optimizer.step()
+            tracemalloc.start()
+            optimizer.step()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert min(peaks) < allowed + numpys + 16_384
 
 
 def test_clipping_copies_no_large_gradient():
