@@ -12,6 +12,7 @@ from tinygrad_mlp import (
     Tensor,
     defvjp,
     derive,
+    draw,
     grad,
     mse,
     no_grad,
@@ -479,3 +480,20 @@ def test_a_leaf_is_one_card_and_what_nothing_leads_to_says_so():
         assert note == "no gradient: nothing requires one, or it was computed under no_grad"
     found, _ = line_cards([w, small()], "values")
     assert found[-1].name == "w"
+
+
+def test_a_backward_pass_that_cannot_be_written_out_is_drawn_with_its_gradients():
+    @primitive
+    def odd(x):
+        return np.tanh(x)
+
+    defvjp(odd, lambda g, y, _x: g * np.asarray(y).sum())
+    x = Tensor([[1.0, 2.0]], True, "x")
+    loss = odd(x).sum()
+    loss.backward()
+    cards, notes = line_cards([loss], "auto")
+    assert notes[0].startswith("the backward pass is not written out: Tensor (1, 2) would leave")
+    (card,) = [card for card in cards if card.name == "x"]
+    np.testing.assert_array_equal(card.gradient, x.grad)
+    for level in ("auto", "op", "line"):
+        assert draw(loss, level).source

@@ -65,12 +65,18 @@ def line_cards(
     why = without_gradient(results)
     show, notes = shown(results, show, why)
     with np.errstate(all="ignore"):  # what comes of it is marked on the cards
-        if large:
+        if program is None and not large:
+            try:
+                program = (
+                    Program(arranged_results(results, longest))
+                    if why
+                    else derived(results[0], longest=longest)
+                )
+            except GradientError as error:  # a rule that cannot be run on Tensors
+                notes.append(one_line(f"the backward pass is not written out: {error}", 200))
+        if program is None:
             d, arrays = recorded(results, show, notes, longest)
             return cards_of(d, show, marks or {}, lambda _: arrays), notes
-        if program is None and why:
-            program = Program(arranged_results(results, longest))
-        program = program or derived(results[0], longest=longest)
         d = program._derivation
         cards = cards_of(d, show, marks or {}, functools.partial(arrays_of, program))
         return cards, notes + overwritten(results[-1], d.loss, cards)
