@@ -5,7 +5,6 @@ other expressions. A change gives lines other expressions; everything below is c
 """
 
 import functools
-import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ import numpy as np
 
 from . import ops
 from .printing import Derivation, Printer, is_parameter
-from .values import Length, Number, Value, reads
+from .values import CALLED, SIGNS, Length, Number, Value, reads
 
 __all__ = [
     "Expression",
@@ -32,12 +31,7 @@ __all__ = [
 Expression = Any
 """A Value, Number or Length."""
 
-SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv}
-
 PRINTER = Printer()
-
-CALLED = {operator.getitem: ops.getitem, np.concatenate: ops.concatenate, np.stack: ops.stack}
-"""Ops that are not called with the recorded arguments as they stand, but so."""
 
 
 def apply(op: Any, *args: Any, **kwargs: Any) -> Value:
