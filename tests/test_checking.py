@@ -1623,7 +1623,7 @@ FORMS = {
         r"returned 5 things: array \(3, 4\), array \(4, 2\), array \(4,\), array \(2,\), …",
     ),
     "an array": (lambda DW, DB: DW[0], r"returned array \(3, 4\), not"),
-    "a number": (lambda DW, DB: 1, "returned a int, not"),
+    "a number": (lambda DW, DB: 1, "returned an object of type int, not"),
     "exchanged": (lambda DW, DB: (DB, DW), "DW and DB are exchanged"),
     "a dict of each": (
         lambda DW, DB: (dict(enumerate(DW)), DB),
@@ -1818,3 +1818,28 @@ def test_gradients_of_a_shape_that_nothing_explains_stay_unknown():
     report = compare(returning(lambda DW, DB: (DW, [np.outer(g, g) for g in DB])), sizes=(3, 4, 2))
     assert report.wrong == ["DB[1]", "DB[0]"]
     assert "WHY   unknown" in str(report)
+
+
+def test_a_generator_that_raises_is_told_with_its_own_line():
+    def lazy(DW, DB):
+        return (DW[i + 1] for i in range(len(DW))), DB
+
+    report = compare(returning(lazy), sizes=(3, 4, 2))
+    assert "passed raised IndexError" in report.causes[0].text
+    assert report.causes[0].source == "return (DW[i + 1] for i in range(len(DW))), DB"
+
+
+def test_weights_that_can_be_set_and_not_read_are_an_error_that_says_so():
+    class Once(Hand):
+        def __getattribute__(self, name):
+            if name == "W" and "locked" in object.__getattribute__(self, "__dict__"):
+                raise RuntimeError("no")
+            return object.__getattribute__(self, name)
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "W" and hasattr(self, "DB"):
+                super().__setattr__("locked", True)
+
+    with pytest.raises(ShapeError, match=r"Once needs lists of arrays W and B \(RuntimeError: no"):
+        compare(Once, sizes=(3, 5, 2))

@@ -121,7 +121,7 @@ class Subject:
         result = call(self.name, self.code, *given.values())
         pairs = is_rows(result) and all(map(is_pair, result))
         if is_rows(result) and len(result) == 2 and not pairs:
-            out.DW, out.DB = (call(self.name, listed, a) for a in result)
+            out.DW, out.DB = (listed(self.name, a) for a in result)
         else:
             what = "a list of pairs, (dW, db) of a layer" if pairs else kind_of(result)
             out.form = f"{self.name} returned {what}, not (DW, DB), lists with one array a layer"
@@ -147,7 +147,7 @@ class Network(Subject):
                 call(f"setting {name}", setattr, self.code, name, copy.deepcopy(arrays))
             self.W, self.B = W, B  # not what it may say that it took
             for name, arrays in zip("WB", theirs):
-                if not same(getattr(self.code, name), arrays):
+                if not same(call(f"reading {name}", getattr, self.code, name), arrays):
                     self.notes.append(f"it does not take other weights: {name} is not what was set")
         except Raised as raised:
             self.notes.append(f"its own weights are used: {raised}")
@@ -189,7 +189,7 @@ class Network(Subject):
         if changed:
             out.notes.append(f"changed by backward: {', '.join(changed)}")
         out.DW, out.DB = (call(k, getattr, self.code, k, None) for k in ("DW", "DB"))
-        out.DW, out.DB = (call(k, listed, a) for k, a in (("DW", out.DW), ("DB", out.DB)))
+        out.DW, out.DB = listed("DW", out.DW), listed("DB", out.DB)
 
 
 def is_pair(a: Any) -> bool:
@@ -197,9 +197,9 @@ def is_pair(a: Any) -> bool:
     return is_rows(a) and [np.ndim(part) if hasattr(part, "shape") else 0 for part in a] == [2, 1]
 
 
-def listed(a: Any) -> Any:
+def listed(what: str, a: Any) -> Any:
     """What can be gone through only once as a list; all else as it is."""
-    return list(a) if isinstance(a, Iterator) else a
+    return call(what, list, a) if isinstance(a, Iterator) else a
 
 
 def kind_of(a: Any) -> str:
@@ -210,7 +210,7 @@ def kind_of(a: Any) -> str:
         return f"a dict with the keys {', '.join(map(repr, list(a)[:4]))}"
     if hasattr(a, "shape"):
         return describe(a)
-    return "nothing" if a is None else f"a {type(a).__name__}"
+    return "nothing" if a is None else f"an object of type {type(a).__name__}"
 
 
 def turn(matrices: Any) -> Any:
