@@ -830,3 +830,17 @@ def test_the_start_of_a_chain_counts_as_its_number_0_whatever_its_name():
     sim = Simulator(derive(mse(h, np.zeros((7, 3))))._derivation)
     assert sim.shifted(sim.named["dh[1]"], -1) is sim.named["dstart"]
     assert sim.shifted(sim.named["dh[1]"], -2) is None
+
+
+def test_targets_are_added_to_no_forward_pass():
+    """Where y is not given, a change of y and of dy give the same gradients."""
+
+    def twice(W, B, x, t):
+        hand = first(lambda y, t: 2 * (y - 2 * t) / len(y))()
+        hand.W, hand.B = W, B
+        hand.backward(hand.forward(x), t)
+        return hand.DW, hand.DB
+
+    (cause,) = compare(twice, sizes=(3, 5, 4, 2)).causes
+    assert "in the forward pass" not in cause.text
+    assert "t is added to dy" in cause.text
