@@ -1777,14 +1777,33 @@ def test_a_coarser_type_of_some_gradients_is_noted():
     assert every.notes[0].startswith("DW[2], DB[2], DW[1] …: float32")
 
 
-def test_one_entry_that_is_off_is_no_matter_of_precision():
+@pytest.mark.parametrize("factor", [0, 1.0001])
+def test_one_entry_that_is_off_is_no_matter_of_precision(factor):
     def off(DW, DB):
-        DW[0][1, 2] = 0
+        DW[0][1, 2] *= factor
         return DW, DB
 
     report = compare(returning(off), sizes=(3, 4, 4, 4, 2))
     assert report.wrong == ["DW[0]"]
     assert "precision" not in str(report)
+
+
+def test_what_shows_on_some_data_only_is_no_matter_of_precision():
+    """An activation that is cut off on the way: no unit is near 0 in the data of the probes."""
+
+    def dw(self, i, delta):
+        return (self.A[i] * (abs(self.A[i]) > 1e-3)).T @ delta
+
+    report = compare(type("Variant", (Hand,), {"dw": dw}), *near_zero())
+    assert report.wrong
+    assert "precision" not in str(report)
+
+
+def near_zero():
+    """Data where some inputs are tiny."""
+    x, t = probe(MLP((3, 5, 4, 2), rng=5))
+    x[:, 0] = 1e-4
+    return x, t
 
 
 def test_a_gradient_that_is_never_set_is_no_integer_array():
