@@ -3,6 +3,8 @@
 import copy
 import gc
 import os
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -188,3 +190,21 @@ for _name in ("__neg__", "__pos__", "__abs__", "__invert__"):
     setattr(Foreign, _name, array_method(_name))
 for _name in ("sum", "reshape", "ravel", "dot", "astype", "transpose", "copy", "item"):
     setattr(Foreign, _name, array_method(_name))
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment of a child that coverage does not measure.
+
+    It would hold a lock of its own now and then, and a Ctrl-C just there is a deadlock.
+    """
+    return {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
+
+
+def interrupt(child: "subprocess.Popen[Any]") -> tuple[Any, Any]:
+    """Press Ctrl-C; what the child had printed. One that does not end is killed, and a failure."""
+    child.send_signal(signal.SIGINT)
+    try:
+        return child.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        raise

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import interrupt, unmeasured
 
 import tinygrad_mlp
 from tinygrad_mlp import __main__, cli, demo, files
@@ -78,9 +78,10 @@ def run(capsys):
     return run
 
 
-def process(*args, **kwargs):
+def process(*args, measured=True, **kwargs):
     """Run it in a process of its own."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **kwargs.pop("env", {})}
+    own = {"PYTHONPATH": str(ROOT), **kwargs.pop("env", {})}
+    env = {**(os.environ if measured else unmeasured()), **own}
     return subprocess.Popen([*PYTHON, *args], env=env, **{"stderr": subprocess.PIPE, **kwargs})
 
 
@@ -717,25 +718,29 @@ def test_a_console_of_any_encoding_will_do(encoding):
 
 @POSIX
 def test_ctrl_c_ends_the_demo_without_a_traceback_or_half_a_file():
-    child = process("demo", stdout=subprocess.PIPE, env={"PYTHONUNBUFFERED": "1"})
+    child = process("demo", measured=False, stdout=subprocess.PIPE, env={"PYTHONUNBUFFERED": "1"})
     assert b"epoch  1" in child.stderr.readline()
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    _, err = interrupt(child)
     assert child.returncode == 130
     assert b"Traceback" not in err
     assert [path.name for path in Path("tinygrad-mlp-demo").iterdir()] == []
 
 
+def test_ctrl_c_in_a_function_that_makes_the_loss_ends_quietly(run):
+    write("slow.py", "def loss():\n    raise KeyboardInterrupt\n")
+    assert run("draw", "slow.py:loss") == (130, "", "")
+
+
 @POSIX
 def test_ctrl_c_ends_a_comparison_and_the_file():
     write("loop.py", "import os\nopen('pid', 'w').write(str(os.getpid()))\nwhile True: pass")
-    child = process("compare", "loop.py", "--sizes", "3,2", stdout=subprocess.PIPE)
+    args = ("compare", "loop.py", "--sizes", "3,2")
+    child = process(*args, measured=False, stdout=subprocess.PIPE)
     for _ in range(600):
         if Path("pid").exists() and Path("pid").read_text():
             break
         time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    _, err = interrupt(child)
     assert child.returncode == 130
     assert b"Traceback" not in err
     assert gone(int(Path("pid").read_text()))

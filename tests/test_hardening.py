@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz import HAND
-from helpers import no_cycles
+from helpers import interrupt, no_cycles, unmeasured
 
 from tinygrad_mlp import (
     MLP,
@@ -209,7 +209,7 @@ def test_ctrl_c_at_any_moment_ends_with_130_and_no_half_a_file(command, tmp_path
     for _ in range(8):
         child = subprocess.Popen(
             [sys.executable, "-c", program, *command.split()],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**unmeasured(), "PYTHONPATH": str(ROOT)},
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -217,8 +217,7 @@ def test_ctrl_c_at_any_moment_ends_with_130_and_no_half_a_file(command, tmp_path
         )
         child.stdout.readline()
         time.sleep(rng.uniform(0, 0.3))
-        child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=60)
+        _, err = interrupt(child)
         assert child.returncode in (0, 130, -signal.SIGINT)  # the last, when all is done
         assert b"Traceback" not in err
         assert {p.name for p in tmp_path.iterdir()} <= {command.split()[-1], "a.npz"}

@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import interrupt, unmeasured
 
 from tinygrad_mlp import MLP, cli, load, save
 from tinygrad_mlp.data import load_digits, load_penguins
@@ -266,7 +265,7 @@ def test_ctrl_c_ends_the_training_without_a_traceback_or_a_file():
     args = ["train", "--data", "digits", "--sizes", "64,32,10", "-o", "m.npz", "--epochs", "9999"]
     child = subprocess.Popen(
         [sys.executable, "-m", "tinygrad_mlp", *args],
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**unmeasured(), "PYTHONPATH": str(root)},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -274,8 +273,7 @@ def test_ctrl_c_ends_the_training_without_a_traceback_or_a_file():
     with child:
         child.stderr.readline()  # the first epoch
         time.sleep(0.05)
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=20)
+        out, err = interrupt(child)
     assert child.returncode == 130
     assert out == ""
     assert "Traceback" not in err
